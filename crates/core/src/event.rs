@@ -1,0 +1,290 @@
+//! Events: what a handler sees. Topic and payload share the buffer that they were received in.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::Properties;
+use crate::topic::TopicName;
+
+/// Quality of service of an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum QoS {
+    /// At most once: never acknowledged, lost with the connection.
+    #[default]
+    AtMostOnce = 0,
+    /// At least once: acknowledged after the work is done.
+    AtLeastOnce = 1,
+    /// Exactly once on the wire; refused on shared subscriptions.
+    ExactlyOnce = 2,
+}
+
+impl QoS {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn level(self) -> u8 {
+        self as u8
+    }
+
+    /// The QoS of that number.
+    #[must_use]
+    pub const fn from_level(level: u8) -> Option<Self> {
+        match level {
+            0 => Some(Self::AtMostOnce),
+            1 => Some(Self::AtLeastOnce),
+            2 => Some(Self::ExactlyOnce),
+            _ => None,
+        }
+    }
+}
+
+/// Where a capture stands in the topic, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub start: u16,
+    /// One past the last byte.
+    pub end: u16,
+}
+
+/// The named levels of an event's topic, as its route captured them.
+#[derive(Clone, Debug, Default)]
+pub struct Captures {
+    names: Option<Arc<[Box<str>]>>,
+    spans: SmallVec<[Span; 4]>,
+}
+
+impl Captures {
+    /// Captures with these names at these places of the topic.
+    ///
+    /// A name without a span, or a span outside the topic, reads as absent.
+    #[must_use]
+    pub fn new(names: Arc<[Box<str>]>, spans: SmallVec<[Span; 4]>) -> Self {
+        Self { names: Some(names), spans }
+    }
+
+    fn get<'t>(&self, topic: &'t str, name: &str) -> Option<&'t str> {
+        let at = self.names.as_ref()?.iter().position(|known| **known == *name)?;
+        let span = self.spans.get(at)?;
+        topic.get(usize::from(span.start)..usize::from(span.end))
+    }
+
+    fn iter<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let names = self.names.as_deref().unwrap_or_default();
+        names.iter().zip(&self.spans).filter_map(|(name, span)| {
+            Some((&**name, topic.get(usize::from(span.start)..usize::from(span.end))?))
+        })
+    }
+}
+
+/// One event, as a handler sees it. Cloning shares the bytes.
+#[derive(Clone)]
+pub struct Event {
+    topic: TopicName,
+    payload: Bytes,
+    properties: Option<Box<Properties>>,
+    captures: Captures,
+    received_at: SystemTime,
+    qos: QoS,
+    dup: bool,
+    retain: bool,
+}
+
+impl Event {
+    /// An event at QoS 0 without properties, received at the Unix epoch; the `with_` methods set the rest.
+    #[must_use]
+    pub fn new(topic: TopicName, payload: impl Into<Bytes>) -> Self {
+        Self {
+            topic,
+            payload: payload.into(),
+            properties: None,
+            captures: Captures::default(),
+            received_at: SystemTime::UNIX_EPOCH,
+            qos: QoS::AtMostOnce,
+            dup: false,
+            retain: false,
+        }
+    }
+
+    /// Sets the quality of service.
+    #[must_use]
+    pub fn with_qos(mut self, qos: QoS) -> Self {
+        self.qos = qos;
+        self
+    }
+
+    /// Sets the dup flag: the broker has sent this event before.
+    #[must_use]
+    pub fn with_dup(mut self, dup: bool) -> Self {
+        self.dup = dup;
+        self
+    }
+
+    /// Sets the retain flag.
+    #[must_use]
+    pub fn with_retain(mut self, retain: bool) -> Self {
+        self.retain = retain;
+        self
+    }
+
+    /// Sets the MQTT 5 properties.
+    #[must_use]
+    pub fn with_properties(mut self, properties: Option<Box<Properties>>) -> Self {
+        self.properties = properties;
+        self
+    }
+
+    /// Sets what the route captured from the topic.
+    #[must_use]
+    pub fn with_captures(mut self, captures: Captures) -> Self {
+        self.captures = captures;
+        self
+    }
+
+    /// Sets when the event arrived.
+    #[must_use]
+    pub fn with_received_at(mut self, received_at: SystemTime) -> Self {
+        self.received_at = received_at;
+        self
+    }
+
+    /// The topic it was published to.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.topic.as_str()
+    }
+
+    /// The topic it was published to, to keep.
+    #[must_use]
+    pub fn topic_name(&self) -> &TopicName {
+        &self.topic
+    }
+
+    /// The payload. A clone shares the receive buffer and keeps all of it alive: copy what is kept for long.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// The MQTT 5 properties; `None` when there were none.
+    #[must_use]
+    pub fn properties(&self) -> Option<&Properties> {
+        self.properties.as_deref()
+    }
+
+    /// The first MQTT 5 user property of that name.
+    #[must_use]
+    pub fn user_property(&self, name: &str) -> Option<&str> {
+        self.properties()?.user(name)
+    }
+
+    /// The topic level that the route captured as `{name}`.
+    #[must_use]
+    pub fn capture(&self, name: &str) -> Option<&str> {
+        self.captures.get(self.topic.as_str(), name)
+    }
+
+    /// All captures, as names and levels.
+    pub fn captures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.captures.iter(self.topic.as_str())
+    }
+
+    /// Quality of service it was delivered with.
+    #[must_use]
+    pub fn qos(&self) -> QoS {
+        self.qos
+    }
+
+    /// Whether the broker says that it may have delivered this event before.
+    #[must_use]
+    pub fn dup(&self) -> bool {
+        self.dup
+    }
+
+    /// Whether the broker sent it as a retained event.
+    #[must_use]
+    pub fn retain(&self) -> bool {
+        self.retain
+    }
+
+    /// When it arrived at this worker.
+    #[must_use]
+    pub fn received_at(&self) -> SystemTime {
+        self.received_at
+    }
+
+    /// Reads the payload as JSON.
+    ///
+    /// # Errors
+    /// A [`PayloadError`] naming the topic and the place of the mistake; bad payloads do not get better, so
+    /// `.permanent()?` is the usual answer.
+    #[cfg(feature = "json")]
+    pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, PayloadError> {
+        serde_json::from_slice(&self.payload)
+            .map_err(|source| PayloadError { topic: self.topic.clone(), source: Box::new(source) })
+    }
+}
+
+impl fmt::Debug for Event {
+    /// Without the payload's content: it may be private.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("topic", &self.topic)
+            .field("payload_bytes", &self.payload.len())
+            .field("qos", &self.qos)
+            .field("dup", &self.dup)
+            .field("retain", &self.retain)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A payload that is not what the handler expects.
+#[derive(Debug)]
+pub struct PayloadError {
+    topic: TopicName,
+    source: crate::BoxError,
+}
+
+impl fmt::Display for PayloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "read the payload of {:?}", self.topic)
+    }
+}
+
+impl std::error::Error for PayloadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(payload: &'static str) -> Event {
+        Event::new(TopicName::new("plant/7/temperature").unwrap(), payload)
+    }
+
+    #[test]
+    fn captures_read_the_topic_by_name() {
+        let spans = SmallVec::from_slice(&[Span { start: 6, end: 7 }]);
+        let event = event("").with_captures(Captures::new(Arc::from(["line".into()]), spans));
+        assert_eq!(event.capture("line"), Some("7"));
+        assert_eq!(event.capture("plant"), None);
+        assert_eq!(event.captures().collect::<Vec<_>>(), [("line", "7")]);
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn json_error_names_the_topic_but_not_the_payload() {
+        let error = event("secret").json::<f64>().unwrap_err();
+        let text = crate::report(&error);
+        assert!(text.contains("plant/7/temperature") && text.contains("line 1"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+        assert!(!format!("{:?}", event("secret")).contains("secret"));
+    }
+}

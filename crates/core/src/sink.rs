@@ -1,0 +1,144 @@
+//! Sinks: where records go. A sink only writes batches; batching, retries and limits belong to the engine before it.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::{BoxError, Record};
+
+/// What a sink promises, so that the engine in front of it and the operator know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SinkTraits {
+    /// Records of one key must reach the target in order, so only one write may be in flight.
+    pub ordered: bool,
+    /// Writing a record with the same idempotency key again leaves one record in the target.
+    pub idempotent: bool,
+}
+
+impl SinkTraits {
+    /// Says that records of one key must stay in order.
+    #[must_use]
+    pub fn ordered(mut self) -> Self {
+        self.ordered = true;
+        self
+    }
+
+    /// Says that the target suppresses records with a known idempotency key.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+}
+
+/// A place where records go.
+///
+/// The engine calls `open` once, then `write` (one at a time when [`SinkTraits::ordered`], several at once
+/// otherwise), and `close` once after the last write. All may wait; none is cancelled before the drain's deadline.
+/// Panics are caught and count as [`SinkErrorKind::Unavailable`].
+#[async_trait]
+pub trait Sink: Send + Sync + 'static {
+    /// What the sink promises.
+    fn traits(&self) -> SinkTraits {
+        SinkTraits::default()
+    }
+
+    /// Gets ready to write: connects, checks permissions, creates what is missing.
+    ///
+    /// # Errors
+    /// What the worker's start should fail with.
+    async fn open(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Writes a batch of at least one record. `Ok` means that every record is as safe as this sink can make it:
+    /// the events that they came from are acknowledged next.
+    ///
+    /// # Errors
+    /// A [`SinkError`] whose kind tells the engine whether to try again, and which records were not written.
+    async fn write(&self, batch: &[Record]) -> Result<(), SinkError>;
+
+    /// Releases what `open` acquired, after everything was written.
+    ///
+    /// # Errors
+    /// What could not be brought to an end; it is logged.
+    async fn close(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// What a failed write means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SinkErrorKind {
+    /// The target does not answer or is busy: nothing of the batch is known to be written, try all of it again.
+    Unavailable,
+    /// The target refuses some records for what they are; see [`SinkError::rejections`]. The others were written.
+    Rejected,
+    /// The sink itself is set up wrongly; trying again does not help until someone mends it.
+    Misconfigured,
+}
+
+/// One record that the target refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Its place in the batch.
+    pub index: usize,
+    /// Why, without the record's content.
+    pub reason: String,
+}
+
+/// A failed open, write or close.
+#[derive(Debug)]
+pub struct SinkError {
+    kind: SinkErrorKind,
+    source: BoxError,
+    rejections: Vec<Rejection>,
+}
+
+impl SinkError {
+    /// The target does not answer or is busy.
+    pub fn unavailable(source: impl Into<BoxError>) -> Self {
+        Self { kind: SinkErrorKind::Unavailable, source: source.into(), rejections: Vec::new() }
+    }
+
+    /// The sink is set up wrongly.
+    pub fn misconfigured(source: impl Into<BoxError>) -> Self {
+        Self { kind: SinkErrorKind::Misconfigured, source: source.into(), rejections: Vec::new() }
+    }
+
+    /// These records are refused, the others of the batch were written.
+    pub fn rejected(rejections: Vec<Rejection>) -> Self {
+        let reason = rejections.first().map_or_else(|| "no reason given".to_owned(), |first| first.reason.clone());
+        Self { kind: SinkErrorKind::Rejected, source: reason.into(), rejections }
+    }
+
+    /// What the failure means.
+    #[must_use]
+    pub fn kind(&self) -> SinkErrorKind {
+        self.kind
+    }
+
+    /// The refused records; empty unless the kind is [`SinkErrorKind::Rejected`].
+    #[must_use]
+    pub fn rejections(&self) -> &[Rejection] {
+        &self.rejections
+    }
+}
+
+impl fmt::Display for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            SinkErrorKind::Unavailable => f.write_str("sink unavailable"),
+            SinkErrorKind::Rejected => write!(f, "sink refused {} record(s)", self.rejections.len()),
+            SinkErrorKind::Misconfigured => f.write_str("sink set up wrongly"),
+        }
+    }
+}
+
+impl std::error::Error for SinkError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.source)
+    }
+}
