@@ -94,9 +94,7 @@ impl Context {
         let Some(at) = self.scope.sinks.iter().position(|name| **name == *sink) else {
             return Err(EmitError::UnknownSink { sink: sink.into(), known: Arc::clone(&self.scope.sinks) });
         };
-        let record = value
-            .into_record()
-            .map_err(|source| EmitError::Serialize { sink: sink.into(), source })?;
+        let record = value.into_record().map_err(|source| EmitError::Serialize { sink: sink.into(), source })?;
         let emitted = Emitted { sink: SinkId(u16::try_from(at).unwrap_or(u16::MAX)), record };
         match &mut self.outbox {
             Outbox::Own(records) => records.push(emitted),

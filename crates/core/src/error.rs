@@ -74,10 +74,7 @@ impl<E: Into<BoxError>> From<E> for HandlerError {
 
 impl fmt::Debug for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HandlerError")
-            .field("disposition", &self.disposition)
-            .field("source", &self.source)
-            .finish()
+        f.debug_struct("HandlerError").field("disposition", &self.disposition).field("source", &self.source).finish()
     }
 }
 

@@ -75,9 +75,10 @@ impl Captures {
 
     fn iter<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let names = self.names.as_deref().unwrap_or_default();
-        names.iter().zip(&self.spans).filter_map(|(name, span)| {
-            Some((&**name, topic.get(usize::from(span.start)..usize::from(span.end))?))
-        })
+        names
+            .iter()
+            .zip(&self.spans)
+            .filter_map(|(name, span)| Some((&**name, topic.get(usize::from(span.start)..usize::from(span.end))?)))
     }
 }
 

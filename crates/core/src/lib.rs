@@ -27,10 +27,10 @@ mod context;
 mod error;
 mod event;
 mod handler;
+pub mod prelude;
 mod properties;
 mod record;
 mod sink;
-pub mod prelude;
 pub mod topic;
 
 pub use async_trait::async_trait;
