@@ -128,6 +128,18 @@ impl Context {
         self.deadline = None;
     }
 
+    /// Makes the context ready for the first attempt of another event of the same route.
+    pub fn reuse(&mut self) {
+        match &mut self.outbox {
+            Outbox::Own(records) => records.clear(),
+            // The closure it was lent to may still hold it.
+            Outbox::Shared(_) => self.outbox = Outbox::Own(Vec::new()),
+        }
+        self.attempt = 1;
+        self.first_seen = None;
+        self.deadline = None;
+    }
+
     /// Sets when the attempt is cut.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;

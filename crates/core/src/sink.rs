@@ -109,6 +109,7 @@ impl SinkError {
     }
 
     /// These records are refused, the others of the batch were written.
+    #[must_use]
     pub fn rejected(rejections: Vec<Rejection>) -> Self {
         let reason = rejections.first().map_or_else(|| "no reason given".to_owned(), |first| first.reason.clone());
         Self { kind: SinkErrorKind::Rejected, source: reason.into(), rejections }

@@ -1,1 +1,34 @@
-//! Placeholder while the workspace is laid out.
+//! Makes Tidemill handlers run: connections to the broker, ordered acknowledgement, key lanes, retries, sinks, drain,
+//! metrics, admin server and configuration.
+//!
+//! ```text
+//!             I/O threads                         the user's runtime
+//!  broker ── session ── link ──> dispatcher ── router ── lanes ── attempt ── handler
+//!               ^                    │                               └── records ── sink engine ── sink
+//!               └── window <── link ─┴── finished                                          │
+//!                     └── PUBACKs in order <──────────────── link ── ticket ───────────────┘
+//! ```
+//!
+//! A [`Worker`] runs until the future given to [`Worker::run_until`] is ready, then leaves its group without loss. It
+//! ends in one of three ways: drained; stopped at the drain's deadline, with what was left unacknowledged; or failed,
+//! for a reason that trying again cannot mend.
+
+#[cfg(feature = "admin")]
+mod admin;
+pub mod config;
+mod dispatch;
+mod error;
+mod observe;
+mod router;
+mod session;
+mod sink;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
+mod worker;
+
+pub use config::{Config, ConfigErrors, ConfigProblem, MqttVersion, Order};
+pub use dispatch::{Execution, Key};
+pub use error::{BuildError, RunError, RunErrorKind};
+pub use session::transport::{BoxStream, Connector, Stream};
+pub use session::{Advice, Phase, Publication, PublishError, Publisher, Reason, SessionError, SessionErrorKind};
+pub use worker::{InstanceStatus, Route, Summary, Worker, WorkerBuilder, WorkerHandle, WorkerStatus, shutdown_signal};

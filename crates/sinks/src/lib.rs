@@ -1,1 +1,29 @@
-//! Placeholder while the workspace is laid out.
+//! Sinks of Tidemill: where records go. One feature and one folder per sink, every folder with the same file names.
+//!
+//! A sink here only writes the batches that it is given. What stands in front of it - batching, retries, limits,
+//! dead letters - is the engine of the runtime, the same for these sinks and for one of your own.
+//!
+//! | sink | feature | written means | order | refuses |
+//! |---|---|---|---|---|
+//! | `Stdout` | `stdout` | handed to the reader of standard output | kept | line breaks, with `LineFormat::Lines` |
+//! | `File` | `file` | on disk (`Fsync::Batch`), within an interval, or with the operating system | kept | line breaks, with `LineFormat::Lines` |
+//!
+//! Both write *at least once*. A batch that fails leaves nothing in a file; on standard output a part of it may
+//! already have been read, and comes again with the next try. Neither knows idempotency keys: NDJSON carries them,
+//! so that a reader can tell a repeated record.
+
+#[cfg(feature = "lines")]
+mod blocking;
+#[cfg(feature = "lines")]
+mod encode;
+#[cfg(feature = "file")]
+mod file;
+#[cfg(feature = "stdout")]
+mod stdout;
+
+#[cfg(feature = "lines")]
+pub use encode::LineFormat;
+#[cfg(feature = "file")]
+pub use file::{File, FileConfig, Fsync, RotateConfig};
+#[cfg(feature = "stdout")]
+pub use stdout::{Stdout, StdoutConfig};

@@ -1,1 +1,16 @@
-//! Placeholder while the workspace is laid out.
+//! Brokers and peers for tests of Tidemill workers and handlers, for demos, and for benchmarks on one machine.
+//!
+//! - [`broker`]: an MQTT broker inside the process, over TCP and over in-memory pipes under paused time, whose
+//!   behaviour can be bent to that of other brokers.
+//! - [`mosquitto`]: a real Mosquitto as a child process.
+//! - [`client::RawClient`]: a client that sends and expects single packets.
+//! - [`script::ScriptedBroker`]: the broker's end of a connection, played packet by packet.
+//! - [`wire`]: the packets of both versions, read and written safely.
+
+pub mod broker;
+pub mod client;
+mod convert;
+pub mod mosquitto;
+mod peer;
+pub mod script;
+pub mod wire;

@@ -24,6 +24,8 @@ pub enum TopicErrorKind {
     BadShareName,
     /// `$share/name` without a filter behind it.
     ShareWithoutFilter,
+    /// A filter starts with `$share/`; a [`Subscription`](super::Subscription) has the share beside its filter.
+    ShareInFilter,
     /// A route pattern starts with `$share/`; the share comes from the group.
     ShareInPattern,
     /// A brace in a pattern that does not open or close a capture filling one whole level.
@@ -46,6 +48,7 @@ impl TopicErrorKind {
             Self::HashNotLast => "'#' must be the whole last level, as in 'a/#'",
             Self::BadShareName => "a share name needs at least one character and no '/', '+' or '#'",
             Self::ShareWithoutFilter => "'$share/name/' must be followed by a filter",
+            Self::ShareInFilter => "a filter has no '$share' prefix; give the share name apart from it",
             Self::ShareInPattern => "a route has no '$share' prefix; set the group instead",
             Self::CaptureNotAlone => "a capture must fill a whole level, as in 'plant/{line}/temperature'",
             Self::BadCaptureName => "a capture name is made of letters, digits, '_' and '-'",

@@ -1,4 +1,5 @@
-//! Topic filters: what is subscribed to. Matching walks both strings once, level by level.
+//! Topic filters: what is subscribed to. Matching walks both strings once, and so do the two questions that may be
+//! asked of two filters: whether they share a topic, and whether one receives all that the other does.
 
 use std::fmt;
 use std::str::FromStr;
@@ -39,22 +40,48 @@ impl TopicFilter {
         if topic.starts_with('$') && self.0.starts_with(['+', '#']) {
             return false;
         }
-        let mut levels = topic.split('/');
-        for want in self.0.split('/') {
-            match (want, levels.next()) {
-                ("#", _) => return true,
-                ("+", Some(_)) => {}
-                (want, Some(level)) if want == level => {}
+        // In a checked filter `+` and `#` always fill a level, so bytes can be compared without finding levels first.
+        let (filter, topic) = (self.0.as_bytes(), topic.as_bytes());
+        let mut at = 0;
+        for (seen, want) in filter.iter().enumerate() {
+            match want {
+                b'#' => return true,
+                b'+' => at += level_len(&topic[at..]),
+                want => match topic.get(at) {
+                    Some(byte) if byte == want => at += 1,
+                    Some(_) => return false,
+                    // `a/#` also matches `a`, the parent.
+                    None => return filter[seen..] == *b"/#",
+                },
+            }
+        }
+        at == topic.len()
+    }
+
+    /// Whether every topic that `other` matches is matched by this filter too.
+    ///
+    /// Different filters may cover each other: `#` and `+/#` match the same topics, and so do `/#` and `/+/#`.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        if other.0.starts_with('$') && self.0.starts_with(['+', '#']) {
+            return false;
+        }
+        let (mut mine, mut theirs) = (self.0.split('/'), other.without_empty_topic().split('/'));
+        loop {
+            match (mine.next(), theirs.next()) {
+                (Some("#"), _) | (None, None) => return true,
+                (Some("+"), Some(theirs)) if theirs != "#" => {}
+                (Some(mine), Some(theirs)) if mine == theirs => {}
                 _ => return false,
             }
         }
-        levels.next().is_none()
     }
 
     /// Whether some topic could match both filters.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        let (mut mine, mut theirs) = (self.0.split('/').peekable(), other.0.split('/').peekable());
+        let (mine, theirs) = (self.without_empty_topic(), other.without_empty_topic());
+        let (mut mine, mut theirs) = (mine.split('/').peekable(), theirs.split('/').peekable());
         let special = |first: Option<&&str>| first.is_some_and(|level| level.starts_with('$'));
         let wild = |first: Option<&&str>| first.is_some_and(|level| matches!(*level, "+" | "#"));
         if (special(mine.peek()) && wild(theirs.peek())) || (special(theirs.peek()) && wild(mine.peek())) {
@@ -68,6 +95,20 @@ impl TopicFilter {
             }
         }
     }
+
+    /// The same filter, written so that by its levels it does not match the empty string. A `#` matches its parent
+    /// too, but what stands before `#` or `/#` alone is no topic.
+    fn without_empty_topic(&self) -> &str {
+        match &*self.0 {
+            "#" => "+/#",
+            "/#" => "/+/#",
+            filter => filter,
+        }
+    }
+}
+
+fn level_len(rest: &[u8]) -> usize {
+    memchr::memchr(b'/', rest).unwrap_or(rest.len())
 }
 
 fn broken_rule(filter: &str) -> Option<TopicErrorKind> {
@@ -79,6 +120,9 @@ fn broken_rule(filter: &str) -> Option<TopicErrorKind> {
     }
     if filter.contains('\0') {
         return Some(TopicErrorKind::NullCharacter);
+    }
+    if filter.starts_with("$share/") {
+        return Some(TopicErrorKind::ShareInFilter);
     }
     let mut levels = filter.split('/').peekable();
     while let Some(level) = levels.next() {

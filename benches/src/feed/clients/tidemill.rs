@@ -1,0 +1,68 @@
+//! The worker as users run it: one route with captures, one handler, one instance, everything on that is on by default.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tidemill_core::prelude::*;
+use tidemill_runtime::{Config, Worker};
+use tokio::sync::Notify;
+
+use super::{ClientArgs, GROUP};
+use crate::feed::rusage::{Measured, Meter};
+use crate::feed::{Error, PATTERN};
+
+/// What the handler and the waiting main task share.
+#[derive(Debug)]
+struct Progress {
+    expected: u64,
+    handled: AtomicU64,
+    meter: Meter,
+    done: Notify,
+}
+
+/// Reads one capture and the length of the payload, and counts.
+#[derive(Debug)]
+struct Count(Arc<Progress>);
+
+#[async_trait]
+impl Handler for Count {
+    async fn handle(&self, event: &Event, _cx: &mut Context) -> HandlerResult {
+        black_box((event.capture("line"), event.payload().len()));
+        let before = self.0.handled.fetch_add(1, Ordering::Relaxed);
+        if before == 0 {
+            self.0.meter.start();
+        }
+        if before + 1 == self.0.expected {
+            self.0.meter.stop();
+            self.0.done.notify_one();
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn run(args: &ClientArgs) -> Result<Measured, Error> {
+    let progress = Arc::new(Progress {
+        expected: args.load.events,
+        handled: AtomicU64::new(0),
+        meter: Meter::default(),
+        done: Notify::new(),
+    });
+    let mut config = Config::default();
+    config.mqtt.url = format!("mqtt://{}", args.addr);
+    config.mqtt.qos = args.load.qos;
+    config.mqtt.window = args.load.window;
+    config.group.name = Some(GROUP.to_owned());
+    config.instances = 1;
+
+    let worker = Worker::builder(config)
+        .route(PATTERN, Count(Arc::clone(&progress)))
+        .build()
+        .map_err(|source| Error::because("build the worker", source))?;
+    let finished = Arc::clone(&progress);
+    worker
+        .run_until(async move { finished.done.notified().await })
+        .await
+        .map_err(|source| Error::because("run the worker", source))?;
+    progress.meter.finish(progress.handled.load(Ordering::Relaxed))
+}

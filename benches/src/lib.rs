@@ -1,0 +1,6 @@
+//! Benchmarks of Tidemill. Linux only: they read `/proc` and pin threads to cores.
+//!
+//! - [`feed`]: a raw feed of events against the worker, against a hand-written floor and against other clients;
+//! - `benches/micro.rs`: criterion benchmarks of single steps.
+
+pub mod feed;

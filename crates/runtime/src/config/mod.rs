@@ -1,0 +1,156 @@
+//! Configuration of a worker: the tree of keys, how it is loaded, checked and documented.
+//!
+//! Owns every setting that an operator can write, its default and its rules; the rest of the runtime only reads the
+//! finished tree. Four invariants: a key that nobody honours does not exist; every mistake is reported in one go, with
+//! its key and the way out; secret values appear in no error, no `Debug` and no serialised form; and the process
+//! environment is read in one place only, [`ProcessEnv`].
+//!
+//! Sources, each overriding the one before: the defaults, a TOML file, environment variables, the caller's code.
+//!
+//! ```toml
+//! instances = 4
+//!
+//! [mqtt]
+//! url = "mqtts://broker.example:8883"
+//! username = "plant-7"
+//! password_file = "/run/secrets/mqtt"
+//!
+//! [group]
+//! name = "thermostats"
+//! ```
+
+mod address;
+mod advice;
+mod keys;
+mod load;
+mod lookup;
+mod mqtt;
+mod problem;
+mod reference;
+mod secret;
+mod sections;
+mod source;
+#[cfg(test)]
+mod tests;
+mod units;
+mod validate;
+mod warnings;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use address::{BrokerAddress, Transport};
+pub use load::Loader;
+pub use lookup::{Lookup, ProcessEnv};
+pub use mqtt::{MqttConfig, MqttVersion, ReconnectConfig, TlsConfig, WillConfig};
+pub use problem::{ConfigErrors, ConfigProblem, Origin};
+pub use reference::{reference, schema};
+pub use secret::Secret;
+pub use sections::{
+    AdminConfig, DeadLetterConfig, DispatchConfig, DrainConfig, GroupConfig, IdentityConfig, IdentityMode, LogConfig, LogFormat, Order,
+    Overflow, RetryConfig, RuntimeConfig,
+};
+
+/// The whole configuration of a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// How many instances this worker runs, 1 to 1024. Each is a connection of its own and a member of the group.
+    #[schemars(range(min = 1, max = validate::MAX_INSTANCES))]
+    pub instances: u32,
+    /// Allows several instances without a group. Each of them then receives every event.
+    pub broadcast: bool,
+    /// The connection to the broker; every instance has one of its own.
+    pub mqtt: MqttConfig,
+    /// The group that shares the events.
+    pub group: GroupConfig,
+    /// The client IDs of the instances.
+    pub identity: IdentityConfig,
+    /// How events get to handlers.
+    pub dispatch: DispatchConfig,
+    /// What happens after a failed attempt. Routes may override it.
+    pub retry: RetryConfig,
+    /// Where events go that cannot be handled.
+    pub dead_letters: DeadLetterConfig,
+    /// How a worker leaves.
+    pub drain: DrainConfig,
+    /// The HTTP server with `/metrics`, `/livez`, `/readyz` and `/status`.
+    pub admin: AdminConfig,
+    /// Logs, for programs that let Tidemill set logging up.
+    pub log: LogConfig,
+    /// Threads of the worker.
+    pub runtime: RuntimeConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            // Scaling out is a decision: it needs a group and a broker that shares.
+            instances: 1,
+            // Several plain subscriptions multiply the work; nobody should get that by accident.
+            broadcast: false,
+            mqtt: MqttConfig::default(),
+            group: GroupConfig::default(),
+            identity: IdentityConfig::default(),
+            dispatch: DispatchConfig::default(),
+            retry: RetryConfig::default(),
+            dead_letters: DeadLetterConfig::default(),
+            drain: DrainConfig::default(),
+            admin: AdminConfig::default(),
+            log: LogConfig::default(),
+            runtime: RuntimeConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Loads the configuration of this process: the file that `TIDEMILL_CONFIG` names, or else `tidemill.toml` in the
+    /// working directory if there is one, then the environment.
+    ///
+    /// Rules about several keys together are not checked yet, as code may still change them: see
+    /// [`validate`](Self::validate).
+    ///
+    /// # Errors
+    /// Every unreadable source, unknown key and bad value, all at once.
+    pub fn load() -> Result<Self, ConfigErrors> {
+        Self::loader().default_file("tidemill.toml").env(&ProcessEnv).load()
+    }
+
+    /// Starts to load from chosen sources; it reads nothing that it was not told to read.
+    pub fn loader() -> Loader {
+        Loader::default()
+    }
+
+    /// Reads the configuration from TOML text alone.
+    ///
+    /// # Errors
+    /// Every syntax error, unknown key and bad value, all at once.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigErrors> {
+        Self::loader().text(text).load()
+    }
+
+    /// Checks every rule, those about several keys together included. Reads no files.
+    ///
+    /// # Errors
+    /// Every broken rule, all at once.
+    pub fn validate(&self) -> Result<(), ConfigErrors> {
+        ConfigErrors::check(validate::all(self))
+    }
+
+    /// Checks that the files which the configuration names can be read, and that secret files hold a secret.
+    ///
+    /// Blocks for as long as the file system takes.
+    ///
+    /// # Errors
+    /// Every file that cannot be used, with its key and path, never with its content.
+    pub fn check_files(&self) -> Result<(), ConfigErrors> {
+        ConfigErrors::check(validate::files(self))
+    }
+
+    /// Settings that are allowed and that an operator should know about, such as an unverified server certificate.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<ConfigProblem> {
+        warnings::all(self)
+    }
+}

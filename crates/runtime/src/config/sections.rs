@@ -1,0 +1,281 @@
+//! Settings of everything but the connection. The rules about them stand in `validate`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::units::{self, AddressText, DurationText};
+use super::{ConfigProblem, Secret, validate};
+
+/// The group that shares the events of its subscriptions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct GroupConfig {
+    // Unset by default: a name that two different workers share by accident splits events between them.
+    /// Share name of the group: instances with the same name and the same routes share the events. Unset: a plain
+    /// subscription, where every instance receives every event.
+    pub name: Option<String>,
+}
+
+/// Where the client IDs of the instances come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum IdentityMode {
+    /// A generated ID and a session that ends with its connection.
+    Ephemeral,
+}
+
+/// The client IDs of the instances.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct IdentityConfig {
+    /// Where the client IDs come from.
+    pub mode: IdentityMode,
+    /// What every client ID starts with: 1 to 128 printable ASCII characters without space, `/`, `+` and `#`.
+    pub prefix: String,
+}
+
+impl Default for IdentityConfig {
+    fn default() -> Self {
+        Self {
+            // Needs no stable storage and no ordinal: right for a Deployment and for a laptop.
+            mode: IdentityMode::Ephemeral,
+            // Recognisable in the broker's client list.
+            prefix: "tidemill".into(),
+        }
+    }
+}
+
+/// Which order a route keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Order {
+    /// Events of one key are handled one after another.
+    Keyed,
+    /// No order is kept.
+    Unordered,
+}
+
+/// What happens to QoS 0 events where the high-water mark is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The session stops reading; pings and acks go on.
+    Block,
+    /// The new event is dropped and counted.
+    DropNewest,
+}
+
+/// How events get to handlers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DispatchConfig {
+    /// How many handlers of one instance run at the same time. 0 means as many as `mqtt.window`.
+    pub concurrency: u32,
+    /// Which order is kept. Routes may override it.
+    pub order: Order,
+    /// What happens to QoS 0 events where the high-water mark is reached.
+    pub qos0_overflow: Overflow,
+    /// How long one attempt of a handler may take; a longer one is cut and counts as failed. Unset: no limit. Routes may
+    /// override it.
+    #[serde(with = "units::optional_duration")]
+    #[schemars(with = "Option<DurationText>")]
+    pub timeout: Option<Duration>,
+}
+
+impl Default for DispatchConfig {
+    fn default() -> Self {
+        Self {
+            // The window is already the bound; a second one below it helps only handlers that burn memory.
+            concurrency: 0,
+            // Devices expect their readings in order.
+            order: Order::Keyed,
+            // Dropping is a decision.
+            qos0_overflow: Overflow::Block,
+            // Only the author knows how long a handler may take.
+            timeout: None,
+        }
+    }
+}
+
+/// What happens after a failed attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RetryConfig {
+    /// How many attempts an event gets, the first included; then it is dead-lettered. 0 means no limit.
+    pub max_attempts: u32,
+    /// How long attempts of one event go on before it is dead-lettered. `0s` means no limit.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "DurationText")]
+    pub max_elapsed: Duration,
+    /// Upper bound of the wait before the second attempt; doubled for each further one, with jitter.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "DurationText")]
+    pub min_delay: Duration,
+    /// Upper bound of all waits.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "DurationText")]
+    pub max_delay: Duration,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            // Covers a restart of a database, and a poisoned event blocks its key for seconds only.
+            max_attempts: 5,
+            // A lane that waits longer is a stall that somebody should see.
+            max_elapsed: Duration::from_secs(5 * 60),
+            // Longer than a lost connection to a database takes to come back.
+            min_delay: Duration::from_millis(200),
+            // Beyond that, waiting longer spares nobody.
+            max_delay: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where events go that were given up: after the last attempt, or at once when their handler says so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DeadLetterConfig {
+    /// Beginning of the topic that dead letters are published to; the route's name follows. It must lie outside the
+    /// worker's own routes.
+    pub topic_prefix: String,
+    /// Name of a sink of the worker that takes the dead letters instead of a topic.
+    pub sink: Option<String>,
+}
+
+impl Default for DeadLetterConfig {
+    fn default() -> Self {
+        Self {
+            // Beside the devices' topics, and recognisable.
+            topic_prefix: "tidemill/dead".into(),
+            sink: None,
+        }
+    }
+}
+
+/// How a worker leaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DrainConfig {
+    /// How long leaving may take; what is unfinished then stays unacknowledged and is counted. Keep it below the
+    /// `terminationGracePeriodSeconds` of the pod.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "DurationText")]
+    pub deadline: Duration,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        Self {
+            // Longer than a window of ordinary handlers takes; equal to the grace period of Kubernetes, which the chart
+            // raises above it.
+            deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The HTTP server with `/metrics`, `/livez`, `/readyz` and `/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct AdminConfig {
+    /// Whether the server runs.
+    pub enabled: bool,
+    /// Address and port to listen on. Port 0 takes a free one.
+    #[schemars(with = "AddressText")]
+    pub listen: SocketAddr,
+    /// File with the token that requests which change state must carry. Unset: there are no such requests.
+    #[schemars(extend("x-shape" = "a path"))]
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self {
+            // A library opens no port unless told to.
+            enabled: false,
+            // Nobody outside the host sees it; 9464 is the usual port of metrics exporters.
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)),
+            token_file: None,
+        }
+    }
+}
+
+impl AdminConfig {
+    /// The token in `token_file`, read now.
+    ///
+    /// Blocks for as long as the file system takes.
+    ///
+    /// # Errors
+    /// The file cannot be used; names the key and the path, never the content.
+    pub fn read_token(&self) -> Result<Option<Secret>, ConfigProblem> {
+        self.token_file.as_ref().map(|path| Secret::read("admin.token_file", path)).transpose()
+    }
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// `text` on a terminal, `json` elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines: one JSON object per line.
+    Json,
+}
+
+/// Logs, for programs that let Tidemill set logging up. The library alone never does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LogConfig {
+    /// What is logged: a level, or directives such as `info,tidemill_runtime=debug`.
+    pub filter: String,
+    /// How a line is written.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            // Lifecycle only: a handful of lines per process life.
+            filter: "info".into(),
+            format: LogFormat::Auto,
+        }
+    }
+}
+
+/// Threads of the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RuntimeConfig {
+    /// How many threads the sessions run on, 1 to 256. They are apart from the threads of handlers, so that a handler
+    /// that blocks never delays a ping.
+    #[schemars(range(min = 1, max = validate::MAX_IO_THREADS))]
+    pub io_threads: u16,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            // One thread carries more events than most brokers can send to one worker.
+            io_threads: 1,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Settings that are allowed and that an operator should know about. Nothing here stops a worker.
+
+use super::validate::Report;
+use super::{Config, ConfigProblem};
+
+/// What is worth a line in the log at start.
+pub(super) fn all(config: &Config) -> Vec<ConfigProblem> {
+    let Config { mqtt, dispatch, retry, drain, admin, .. } = config;
+    let mut report = Report::default();
+    report.refuse(
+        mqtt.tls.insecure_skip_verify,
+        "mqtt.tls.insecure_skip_verify",
+        "the broker's certificate is not verified, so that whoever is on the path can read and change everything",
+        "set mqtt.tls.ca_file instead",
+    );
+    let exposed = mqtt.broker().is_ok_and(|broker| !broker.transport.is_tls() && !broker.is_loopback());
+    report.refuse(
+        exposed && (mqtt.password.is_some() || mqtt.password_file.is_some()),
+        "mqtt.url",
+        "the password crosses the network unencrypted",
+        "use mqtts:// or wss://",
+    );
+    report.refuse(
+        mqtt.keep_alive.is_zero(),
+        "mqtt.keep_alive",
+        "without pings a dead connection is found late, and its share of the events waits there",
+        "set it to 30s",
+    );
+    report.refuse(
+        retry.max_attempts == 0 && retry.max_elapsed.is_zero(),
+        "retry.max_attempts",
+        "without a limit an event that always fails blocks its key for ever",
+        "set it, or retry.max_elapsed",
+    );
+    report.refuse(
+        dispatch.timeout.is_some_and(|timeout| timeout > drain.deadline),
+        "drain.deadline",
+        "it is below dispatch.timeout, so that leaving cuts attempts that are within their time",
+        "raise it or lower dispatch.timeout",
+    );
+    report.refuse(
+        admin.enabled && !admin.listen.ip().is_loopback(),
+        "admin.listen",
+        "whoever reaches this address can read metrics and status",
+        "restrict it with a network policy",
+    );
+    report.0
+}

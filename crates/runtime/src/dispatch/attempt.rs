@@ -1,0 +1,99 @@
+//! One attempt: the handler's future with the event and the context that it borrows, in one allocation that is used
+//! again for the next event. A panic is caught and is a failed attempt.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tidemill_core::{Context, Event, HandlerError, HandlerResult};
+use tokio::time::{Sleep, sleep};
+use tokio_util::sync::ReusableBoxFuture;
+
+use super::route::RouteRuntime;
+
+/// How an attempt ended, with what it was made of.
+pub(crate) struct Attempted {
+    pub(crate) result: HandlerResult,
+    pub(crate) event: Event,
+    pub(crate) cx: Context,
+}
+
+/// A place for attempts, one after another.
+pub(crate) struct Slot(ReusableBoxFuture<'static, Attempted>);
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Slot")
+    }
+}
+
+impl Slot {
+    pub(crate) fn new(route: Arc<RouteRuntime>, event: Event, cx: Context) -> Self {
+        Self(ReusableBoxFuture::new(attempt(route, event, cx)))
+    }
+
+    /// Begins the next attempt in the same place.
+    #[inline]
+    pub(crate) fn set(&mut self, route: Arc<RouteRuntime>, event: Event, cx: Context) {
+        self.0.set(attempt(route, event, cx));
+    }
+
+    #[inline]
+    pub(crate) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Attempted> {
+        self.0.poll(cx)
+    }
+}
+
+impl Future for Slot {
+    type Output = Attempted;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Attempted> {
+        self.0.poll(cx)
+    }
+}
+
+fn attempt(route: Arc<RouteRuntime>, event: Event, mut cx: Context) -> impl Future<Output = Attempted> + Send {
+    async move {
+        let handling = AssertUnwindSafe(route.handler.handle(&event, &mut cx)).catch_unwind();
+        let result = match (Limited { handling, limit: route.timeout, timer: None }).await {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => Err(HandlerError::retry(format!("the handler panicked: {}", panic_message(&*panic)))),
+            None => Err(HandlerError::retry("the handler took longer than the route's timeout and was cut")),
+        };
+        Attempted { result, event, cx }
+    }
+}
+
+/// A future with a time limit whose timer exists only once the future has to wait. Gives `None` when it is cut.
+struct Limited<F> {
+    handling: F,
+    limit: Option<Duration>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F: Future + Unpin> Future for Limited<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(output) = Pin::new(&mut self.handling).poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        let Some(limit) = self.limit else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        timer.as_mut().poll(cx).map(|()| None)
+    }
+}
+
+/// What a panic said, as far as it was text.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

@@ -1,0 +1,39 @@
+//! Dead letters: the original payload, byte for byte, with what happened to it in the headers.
+
+use std::time::SystemTime;
+
+use tidemill_core::{Event, Record, Scope};
+
+/// What happened to an event that is given up.
+#[derive(Clone, Debug)]
+pub(crate) struct Death {
+    /// `permanent`, `attempts`, `elapsed`, `unmatched` or `rejected`.
+    pub(crate) reason: &'static str,
+    /// The error and its causes.
+    pub(crate) error: String,
+    pub(crate) attempts: u32,
+    /// When it arrived.
+    pub(crate) first_seen: SystemTime,
+}
+
+/// The record that goes to the dead-letter destination.
+pub(crate) fn record(event: &Event, scope: &Scope, death: &Death) -> Record {
+    let mut record = Record::new(event.payload().clone());
+    record.topic = Some(event.topic_name().clone());
+    record.key = Some(event.topic_name().as_bytes().clone());
+    record.content_type = event.properties().and_then(|properties| properties.content_type.clone());
+    let mut header = |name: &str, value: String| record.headers.push((name.to_owned(), value));
+    header("tidemill-reason", death.reason.to_owned());
+    header("tidemill-error", death.error.clone());
+    header("tidemill-attempts", death.attempts.to_string());
+    header("tidemill-route", scope.route.to_string());
+    header("tidemill-instance", scope.instance.to_string());
+    header("tidemill-topic", event.topic().to_owned());
+    header("tidemill-qos", event.qos().level().to_string());
+    header("tidemill-first-seen", humantime::format_rfc3339_millis(death.first_seen).to_string());
+    header("tidemill-last-seen", humantime::format_rfc3339_millis(SystemTime::now()).to_string());
+    if let Some(properties) = event.properties() {
+        record.headers.extend(properties.user.iter().cloned());
+    }
+    record
+}

@@ -1,0 +1,312 @@
+//! The dispatcher's loop. Its fast path, an event whose handler neither waits nor fails nor emits, takes no task, no
+//! timer, no lock and no lane.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use smallvec::SmallVec;
+use tidemill_core::{Captures, Context, Event};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
+
+use super::attempt::{Attempted, Slot};
+use super::ladder::{Climb, Climbed, Entry, Step};
+use super::lanes::{LaneKey, Lanes};
+use super::route::{Execution, RouteRuntime};
+use crate::config::Order;
+use crate::observe::{InstanceMetrics, Outcome, Tally};
+use crate::router::Router;
+use crate::session::link::{Ack, Burst, Delivery, Finished, Inbound, Link};
+
+/// One of so many inline events is timed, so that the histogram of handler times costs little.
+const SAMPLE_EVERY: u64 = 64;
+
+type Ladders = FuturesUnordered<Pin<Box<dyn Future<Output = Climbed> + Send>>>;
+
+/// An event that has a route, without the event itself.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    route: usize,
+    ack: Ack,
+    burst: Burst,
+    lane: Option<LaneKey>,
+}
+
+/// An event that waits for its lane or for a free place.
+struct Waiting {
+    ready: Ready,
+    event: Event,
+    cx: Context,
+}
+
+/// See the module's description.
+pub(crate) struct Dispatcher {
+    link: Arc<Link>,
+    router: Arc<Router>,
+    routes: Vec<Arc<RouteRuntime>>,
+    /// Per route, a context that was given back unused.
+    spare: Vec<Option<Context>>,
+    lanes: Lanes<Waiting>,
+    ladders: Ladders,
+    slot: Option<Slot>,
+    done: Finished,
+    tally: Tally,
+    metrics: InstanceMetrics,
+    inline: u64,
+    force: CancellationToken,
+}
+
+impl fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatcher").field("routes", &self.routes).finish_non_exhaustive()
+    }
+}
+
+impl Dispatcher {
+    pub(crate) fn new(
+        link: Arc<Link>,
+        router: Arc<Router>,
+        routes: Vec<Arc<RouteRuntime>>,
+        concurrency: usize,
+        metrics: InstanceMetrics,
+        force: CancellationToken,
+    ) -> Self {
+        Self {
+            spare: routes.iter().map(|_| None).collect(),
+            tally: Tally::new(routes.len()),
+            link,
+            router,
+            routes,
+            lanes: Lanes::new(concurrency),
+            ladders: FuturesUnordered::new(),
+            slot: None,
+            done: Finished::default(),
+            metrics,
+            inline: 0,
+            force,
+        }
+    }
+
+    /// Runs until the link is closed and everything is finished, or until it is forced to stop.
+    pub(crate) async fn run(mut self) {
+        let mut inbound = Inbound::default();
+        let force = self.force.clone();
+        let forced = force.cancelled();
+        tokio::pin!(forced);
+        loop {
+            self.link.take_inbound(&mut inbound);
+            self.take(&mut inbound);
+            self.start_waiting();
+            self.report();
+            if inbound.closed && self.lanes.is_idle() && !self.link.has_inbound() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = &mut forced => break,
+                Some(climbed) = self.ladders.next(), if !self.ladders.is_empty() => self.ended(climbed),
+                () = self.link.inbound_ready() => {}
+            }
+        }
+        self.abandon(&mut inbound);
+    }
+
+    /// Starts or queues everything that came.
+    fn take(&mut self, inbound: &mut Inbound) {
+        self.tally.dropped(inbound.dropped);
+        if inbound.deliveries.is_empty() {
+            return;
+        }
+        let mut deliveries = inbound.deliveries.drain(..);
+        for burst in &inbound.bursts {
+            for delivery in deliveries.by_ref().take(burst.count) {
+                self.dispatch(delivery, *burst);
+            }
+            self.tally.end_burst(burst.at, &self.routes);
+        }
+        debug_assert!(deliveries.next().is_none(), "bursts and deliveries disagree");
+    }
+
+    fn dispatch(&mut self, delivery: Delivery, burst: Burst) {
+        let mut spans = SmallVec::new();
+        let Some(id) = self.router.route(delivery.topic.as_str(), &mut spans) else {
+            self.not_matched(&delivery);
+            return;
+        };
+        let at = usize::from(id.0);
+        let route = &self.routes[at];
+        self.tally.received(at);
+        if self.link.is_stale(delivery.ack) {
+            self.tally.finished(at, Outcome::Abandoned);
+            self.done.push(delivery.ack);
+            return;
+        }
+        let mut event = Event::new(delivery.topic, delivery.payload)
+            .with_qos(delivery.ack.qos())
+            .with_dup(delivery.dup)
+            .with_retain(delivery.retain)
+            .with_properties(delivery.properties)
+            .with_received_at(burst.wall);
+        if !route.capture_names.is_empty() {
+            event = event.with_captures(Captures::new(Arc::clone(&route.capture_names), spans));
+        }
+        let mut cx = self.spare[at].take().unwrap_or_else(|| Context::new(Arc::clone(&route.scope)));
+        if let Some(limit) = route.timeout {
+            cx.set_deadline(Some((Instant::now() + limit).into_std()));
+        }
+        let lane = (route.order == Order::Keyed).then(|| route.key.lane(route.id, &event));
+        let ready = Ready { route: at, ack: delivery.ack, burst, lane };
+        if self.lanes.is_idle() {
+            self.start(ready, event, cx);
+        } else if let Some(waiting) = self.lanes.admit(lane, Waiting { ready, event, cx }) {
+            self.start(waiting.ready, waiting.event, waiting.cx);
+        }
+    }
+
+    /// Makes the first attempt on the spot, and sets up a ladder for whatever does not end there.
+    #[inline]
+    fn start(&mut self, ready: Ready, event: Event, cx: Context) {
+        let route = &self.routes[ready.route];
+        if route.execution == Execution::Spawn {
+            self.spawn(ready, event, cx);
+            return;
+        }
+        let sampled = self.inline.is_multiple_of(SAMPLE_EVERY).then(Instant::now);
+        self.inline += 1;
+        let mut slot = match self.slot.take() {
+            Some(mut slot) => {
+                slot.set(Arc::clone(route), event, cx);
+                slot
+            }
+            None => Slot::new(Arc::clone(route), event, cx),
+        };
+        // No waker: a future that waits is polled again, with one, as soon as its ladder is set up.
+        match slot.poll(&mut TaskContext::from_waker(Waker::noop())) {
+            Poll::Ready(Attempted { result: Ok(()), mut cx, .. }) if cx.is_outbox_empty() => {
+                if let Some(started) = sampled {
+                    route.metrics.duration.observe(started.elapsed(), 1);
+                }
+                cx.reuse();
+                self.spare[ready.route] = Some(cx);
+                self.slot = Some(slot);
+                self.tally.finished(ready.route, Outcome::Handled);
+                self.done.push(ready.ack);
+            }
+            Poll::Ready(attempted) => {
+                self.slot = Some(slot);
+                self.climb(ready, Entry::Ended(attempted));
+            }
+            Poll::Pending => self.climb(ready, Entry::Running(slot)),
+        }
+    }
+
+    fn new_climb(&self, ready: Ready) -> Climb {
+        Climb {
+            route: Arc::clone(&self.routes[ready.route]),
+            ack: ready.ack,
+            received: ready.burst.at,
+            received_wall: ready.burst.wall,
+            lane: ready.lane,
+            link: Arc::clone(&self.link),
+        }
+    }
+
+    fn climb(&mut self, ready: Ready, entry: Entry) {
+        let waits = matches!(entry, Entry::Running(_));
+        let mut ladder = Box::pin(self.new_climb(ready).run(entry));
+        if !waits && let Poll::Ready(climbed) = ladder.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
+            self.settle(&climbed);
+            return;
+        }
+        self.lanes.occupy(ready.lane);
+        self.ladders.push(ladder);
+    }
+
+    fn spawn(&mut self, ready: Ready, event: Event, cx: Context) {
+        let climb = self.new_climb(ready);
+        let slot = Slot::new(Arc::clone(&climb.route), event, cx);
+        let task = AbortOnDropHandle::new(tokio::spawn(climb.clone().run(Entry::Running(slot))));
+        self.lanes.occupy(ready.lane);
+        self.ladders.push(Box::pin(async move {
+            task.await.unwrap_or(Climbed { climb, step: Step::Finished(Outcome::Abandoned) })
+        }));
+    }
+
+    /// A ladder has come to its end: its lane is free for the next of its key.
+    fn ended(&mut self, climbed: Climbed) {
+        self.lanes.release(climbed.climb.lane);
+        self.settle(&climbed);
+    }
+
+    fn settle(&mut self, climbed: &Climbed) {
+        let at = usize::from(climbed.climb.route.id);
+        match climbed.step {
+            Step::Finished(outcome) => {
+                // An event whose session ended while it was handled comes again: it counts as what the broker sees.
+                let stale = self.link.is_stale(climbed.climb.ack);
+                let outcome = if stale { Outcome::Abandoned } else { outcome };
+                climbed.climb.route.metrics.age.observe(climbed.climb.received.elapsed(), 1);
+                self.tally.finished_alone(at, outcome);
+                if stale || outcome != Outcome::Abandoned {
+                    self.done.push(climbed.climb.ack);
+                }
+            }
+            Step::InSinks => self.tally.handed_over(at),
+        }
+    }
+
+    fn start_waiting(&mut self) {
+        while let Some((_, waiting)) = self.lanes.next() {
+            if self.link.is_stale(waiting.ready.ack) {
+                self.tally.finished_alone(waiting.ready.route, Outcome::Abandoned);
+                self.done.push(waiting.ready.ack);
+            } else {
+                self.start(waiting.ready, waiting.event, waiting.cx);
+            }
+        }
+    }
+
+    fn not_matched(&mut self, delivery: &Delivery) {
+        if self.metrics.unmatched() {
+            warn!(
+                instance = &*self.metrics.instance,
+                topic = delivery.topic.as_str(),
+                "no route matches this event; it is acknowledged and dropped (further ones are only counted)"
+            );
+        }
+        self.done.push(delivery.ack);
+    }
+
+    /// Tells the session and the metrics what has happened since the last time.
+    fn report(&mut self) {
+        self.link.finish(&mut self.done);
+        self.tally.flush(&self.routes, &self.metrics);
+        self.metrics.set_busy(self.lanes.running(), self.lanes.queued());
+    }
+
+    /// Counts everything that is left as abandoned; nothing of it is acknowledged (G10).
+    fn abandon(mut self, inbound: &mut Inbound) {
+        self.link.take_inbound(inbound);
+        self.tally.dropped(inbound.dropped);
+        for delivery in inbound.deliveries.drain(..) {
+            let mut spans = SmallVec::new();
+            match self.router.route(delivery.topic.as_str(), &mut spans) {
+                Some(id) => self.tally.received(usize::from(id.0)),
+                None => {
+                    self.metrics.unmatched();
+                }
+            }
+        }
+        self.ladders.clear();
+        self.tally.abandon_open();
+        self.tally.flush(&self.routes, &self.metrics);
+        self.metrics.set_busy(0, 0);
+    }
+}

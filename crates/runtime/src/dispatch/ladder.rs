@@ -1,0 +1,198 @@
+//! The ladder of an event that did not end at once: wait for its handler, try again, hand its records to their sinks,
+//! or send it to the dead letters. It keeps its lane until it is over.
+//!
+//! A ladder ends in exactly one [`Step`]. It never acknowledges an event that was neither handled nor dead-lettered: if
+//! there is nowhere to send a failing event to, it goes on trying, and the event stays unfinished and visible (G1).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tidemill_core::{Context, Disposition, Event, HandlerError, report};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, error, warn};
+
+use super::attempt::{Attempted, Slot};
+use super::dead_letter::{self, Death};
+use super::lanes::LaneKey;
+use super::route::RouteRuntime;
+use crate::observe::Outcome;
+use crate::session::Backoff;
+use crate::session::link::{Ack, Link};
+use crate::sink::{Item, SinkHandle, Ticket};
+
+/// An event on its ladder, without what its attempt holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Climb {
+    pub(crate) route: Arc<RouteRuntime>,
+    pub(crate) ack: Ack,
+    pub(crate) received: Instant,
+    pub(crate) received_wall: SystemTime,
+    pub(crate) lane: Option<LaneKey>,
+    pub(crate) link: Arc<Link>,
+}
+
+/// How a ladder ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Finished here: the dispatcher reports it.
+    Finished(Outcome),
+    /// The sinks have it; they report when its last record is written.
+    InSinks,
+}
+
+/// What a ladder gives back.
+#[derive(Debug)]
+pub(crate) struct Climbed {
+    pub(crate) climb: Climb,
+    pub(crate) step: Step,
+}
+
+/// Where an event enters its ladder.
+pub(crate) enum Entry {
+    /// Its handler waits.
+    Running(Slot),
+    /// Its first attempt has ended.
+    Ended(Attempted),
+}
+
+impl Climb {
+    /// Climbs to the end.
+    pub(crate) async fn run(self, entry: Entry) -> Climbed {
+        let step = self.climb(entry).await;
+        Climbed { climb: self, step }
+    }
+
+    async fn climb(&self, entry: Entry) -> Step {
+        let route = &self.route;
+        let started = Instant::now();
+        let mut backoff = Backoff::new(route.retry.min_delay, route.retry.max_delay);
+        let mut attempted = match entry {
+            Entry::Ended(attempted) => attempted,
+            Entry::Running(slot) => slot.await,
+        };
+        loop {
+            let failure = match attempted.result {
+                Ok(()) => return self.emit(&attempted.event, &mut attempted.cx).await,
+                Err(failure) => failure,
+            };
+            let attempt = attempted.cx.attempt();
+            route.metrics.failed_attempts.inc();
+            if self.link.is_stale(self.ack) {
+                return Step::Finished(Outcome::Abandoned);
+            }
+            let delay = match self.decide(&failure, attempt, started, &mut backoff) {
+                Decision::Retry(delay) => delay,
+                Decision::Bury(reason) => match &route.dead_letters {
+                    Some(destination) => {
+                        let death = Death {
+                            reason,
+                            error: report(failure.source()),
+                            attempts: attempt,
+                            first_seen: self.received_wall,
+                        };
+                        return self.bury(destination, &attempted.event, death).await;
+                    }
+                    None => {
+                        let delay = backoff.longest();
+                        error!(
+                            route = &*route.scope.route,
+                            instance = &*route.scope.instance,
+                            topic = attempted.event.topic(),
+                            attempt,
+                            error = report(failure.source()),
+                            ?delay,
+                            "event fails for good but there are no dead letters to send it to; it stays unfinished"
+                        );
+                        delay
+                    }
+                },
+            };
+            debug!(
+                route = &*route.scope.route,
+                attempt,
+                error = report(failure.source()),
+                ?delay,
+                "attempt failed, trying again"
+            );
+            // Created before the check, so that a session that ends in between is not missed.
+            let lost = self.link.session_lost();
+            tokio::pin!(lost);
+            if !self.link.is_stale(self.ack) {
+                tokio::select! {
+                    () = sleep(delay) => {}
+                    () = &mut lost => {}
+                }
+            }
+            if self.link.is_stale(self.ack) {
+                return Step::Finished(Outcome::Abandoned);
+            }
+            route.metrics.retries.inc();
+            attempted.cx.next_attempt(self.received_wall);
+            attempted.cx.set_deadline(route.timeout.map(|limit| (Instant::now() + limit).into_std()));
+            attempted = Slot::new(Arc::clone(route), attempted.event, attempted.cx).await;
+        }
+    }
+
+    fn decide(&self, failure: &HandlerError, attempt: u32, started: Instant, backoff: &mut Backoff) -> Decision {
+        let retry = &self.route.retry;
+        let delay = match failure.disposition() {
+            Disposition::Permanent => return Decision::Bury("permanent"),
+            Disposition::RetryAfter(delay) => delay,
+            _ => backoff.next(),
+        };
+        if retry.max_attempts > 0 && attempt >= retry.max_attempts {
+            return Decision::Bury("attempts");
+        }
+        if !retry.max_elapsed.is_zero() && started.elapsed() + delay > retry.max_elapsed {
+            return Decision::Bury("elapsed");
+        }
+        Decision::Retry(delay)
+    }
+
+    /// Hands the records of a successful attempt to their sinks.
+    async fn emit(&self, event: &Event, cx: &mut Context) -> Step {
+        let emitted = cx.take_emitted();
+        if emitted.is_empty() {
+            return Step::Finished(Outcome::Handled);
+        }
+        let ticket = self.ticket(emitted.len(), Outcome::Handled, event);
+        let key = self.route.key.of(event);
+        for emitted in emitted {
+            let mut record = emitted.record;
+            record.key.get_or_insert_with(|| key.clone());
+            record.topic.get_or_insert_with(|| event.topic_name().clone());
+            let Some(sink) = self.route.sinks.get(usize::from(emitted.sink.0)) else { continue };
+            if sink.send(Item::new(record, Arc::clone(&ticket))).await.is_err() {
+                // The engine ends only when the worker is forced to stop: the event stays unacknowledged.
+                return Step::Finished(Outcome::Abandoned);
+            }
+        }
+        Step::InSinks
+    }
+
+    async fn bury(&self, destination: &SinkHandle, event: &Event, death: Death) -> Step {
+        warn!(
+            route = &*self.route.scope.route,
+            topic = event.topic(),
+            reason = death.reason,
+            attempts = death.attempts,
+            error = death.error,
+            "event goes to the dead letters"
+        );
+        let record = dead_letter::record(event, &self.route.scope, &death);
+        let ticket = self.ticket(1, Outcome::DeadLettered, event);
+        match destination.send(Item::new(record, ticket)).await {
+            Ok(()) => Step::InSinks,
+            Err(_) => Step::Finished(Outcome::Abandoned),
+        }
+    }
+
+    fn ticket(&self, records: usize, outcome: Outcome, event: &Event) -> Arc<Ticket> {
+        Arc::new(Ticket::new(records, self.clone(), outcome, event.clone()))
+    }
+}
+
+enum Decision {
+    Retry(Duration),
+    Bury(&'static str),
+}

@@ -1,0 +1,25 @@
+//! The dispatcher: from a delivery to its outcome. One task per instance, on the user's runtime.
+//!
+//! ```text
+//! link -> router -> lanes -> attempt (polled once on the spot) -> finished
+//!                               └ pending or failed -> ladder (retry, sinks, dead letters) -> finished
+//! ```
+//!
+//! INVARIANT (G9): every delivery that is taken from the link ends in exactly one outcome, and is counted once as
+//! received and once under that outcome.
+
+mod attempt;
+mod dead_letter;
+mod dispatcher;
+mod key;
+mod ladder;
+mod lanes;
+mod route;
+
+pub(crate) use dead_letter::{Death, record as dead_letter_record};
+pub(crate) use dispatcher::Dispatcher;
+pub(crate) use ladder::Climb;
+pub(crate) use route::{RetryPolicy, RouteRuntime};
+
+pub use key::Key;
+pub use route::Execution;

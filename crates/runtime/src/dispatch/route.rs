@@ -1,0 +1,56 @@
+//! A route at work on one instance: everything that an event of it needs, behind one pointer that no other instance
+//! touches, so that handling an event never contends with another thread for a reference count.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidemill_core::{Handler, Scope};
+
+use super::key::Key;
+use crate::config::Order;
+use crate::observe::RouteMetrics;
+use crate::sink::SinkHandle;
+
+/// Where handlers run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Execution {
+    /// Tried on the spot, on the instance's own task; costs nothing when the handler does not wait. The default.
+    #[default]
+    Inline,
+    /// Every event in a task of its own, on any thread of the runtime: for handlers that burn CPU.
+    Spawn,
+}
+
+/// How often and how long a failing event is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RetryPolicy {
+    /// 0: no limit.
+    pub(crate) max_attempts: u32,
+    /// Zero: no limit.
+    pub(crate) max_elapsed: Duration,
+    pub(crate) min_delay: Duration,
+    pub(crate) max_delay: Duration,
+}
+
+/// See the module's description.
+pub(crate) struct RouteRuntime {
+    pub(crate) id: u16,
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) capture_names: Arc<[Box<str>]>,
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) key: Key,
+    pub(crate) order: Order,
+    pub(crate) execution: Execution,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) sinks: Arc<[SinkHandle]>,
+    pub(crate) dead_letters: Option<SinkHandle>,
+    pub(crate) metrics: RouteMetrics,
+}
+
+impl std::fmt::Debug for RouteRuntime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RouteRuntime").field("scope", &self.scope).finish_non_exhaustive()
+    }
+}

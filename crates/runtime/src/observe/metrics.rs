@@ -1,0 +1,307 @@
+//! The metrics by name. Every handle is resolved when the worker is built; at work only handles are touched.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::histogram::{BurstHistogram, HistogramFamily};
+#[cfg(feature = "admin")]
+use crate::session::Phase;
+
+/// How an event ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The handler returned `Ok` and every record it emitted was written.
+    Handled,
+    /// It was written to the dead-letter destination.
+    DeadLettered,
+    /// Dropped by policy: a QoS 0 event without room, or one that no route matches.
+    Dropped,
+    /// Its session was lost, or the worker forced to stop, before it was finished.
+    Abandoned,
+}
+
+impl Outcome {
+    pub(crate) const COUNT: usize = 4;
+    pub(crate) const ALL: [Self; Self::COUNT] = [Self::Handled, Self::DeadLettered, Self::Dropped, Self::Abandoned];
+
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Handled => "handled",
+            Self::DeadLettered => "dead_lettered",
+            Self::Dropped => "dropped",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// The label of events that no route matches or that were dropped before routing.
+const UNROUTED: &str = "unrouted";
+
+/// All metrics of a worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    received: IntCounterVec,
+    finished: IntCounterVec,
+    unfinished: IntGauge,
+    failed_attempts: IntCounterVec,
+    retries: IntCounterVec,
+    duration: HistogramFamily,
+    age: HistogramFamily,
+    sink_records: IntCounterVec,
+    sink_batches: IntCounterVec,
+    sink_queue: IntGaugeVec,
+    sink_write: HistogramFamily,
+    instances: IntGaugeVec,
+    saturation: Gauge,
+    busy: Gauge,
+}
+
+impl Metrics {
+    /// Registers all metrics of a worker with these routes and sinks.
+    ///
+    /// # Errors
+    /// The registry already has metrics of these names.
+    pub(crate) fn register(
+        registry: &Registry,
+        routes: &[Box<str>],
+        sinks: &[Box<str>],
+    ) -> prometheus::Result<Self> {
+        let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok(vec)
+        };
+        let histograms = |name, help, label, values: &[Box<str>]| -> prometheus::Result<HistogramFamily> {
+            let family = HistogramFamily::new(name, help, label, values.iter().cloned())?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        let unfinished = IntGauge::new("tidemill_events_unfinished", "Events received and not finished.")?;
+        registry.register(Box::new(unfinished.clone()))?;
+        let sink_queue = IntGaugeVec::new(
+            Opts::new("tidemill_sink_queue_records", "Records that wait to be written or are being written."),
+            &["sink"],
+        )?;
+        registry.register(Box::new(sink_queue.clone()))?;
+        let instances =
+            IntGaugeVec::new(Opts::new("tidemill_instances", "Instances, by phase of their connection."), &["phase"])?;
+        registry.register(Box::new(instances.clone()))?;
+        let gauges = |name: &str, help: &str| -> prometheus::Result<Gauge> {
+            let gauge = Gauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let build = IntGaugeVec::new(Opts::new("tidemill_build_info", "Always 1."), &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        registry.register(Box::new(build))?;
+        let all = Self {
+            received: counters("tidemill_events_received_total", "Events received.", &["route"])?,
+            finished: counters(
+                "tidemill_events_finished_total",
+                "Events finished, by outcome: handled, dead_lettered, dropped, abandoned.",
+                &["route", "outcome"],
+            )?,
+            unfinished,
+            failed_attempts: counters(
+                "tidemill_attempts_failed_total",
+                "Attempts that ended in an error, a panic or a timeout.",
+                &["route"],
+            )?,
+            retries: counters("tidemill_retries_total", "Attempts after the first.", &["route"])?,
+            duration: histograms(
+                "tidemill_handler_duration_seconds",
+                "Time of a handler's attempt; one of 64 that end on the spot, all others.",
+                "route",
+                routes,
+            )?,
+            age: histograms(
+                "tidemill_event_age_seconds",
+                "Time from receiving an event to finishing it.",
+                "route",
+                routes,
+            )?,
+            sink_records: counters(
+                "tidemill_sink_records_total",
+                "Records by result: written, rejected.",
+                &["sink", "result"],
+            )?,
+            sink_batches: counters(
+                "tidemill_sink_batches_total",
+                "Writes by result: written, failed.",
+                &["sink", "result"],
+            )?,
+            sink_queue,
+            sink_write: histograms(
+                "tidemill_sink_write_duration_seconds",
+                "Time of one write of a batch.",
+                "sink",
+                sinks,
+            )?,
+            instances,
+            saturation: gauges(
+                "tidemill_window_saturation_ratio",
+                "Unfinished events as a share of all windows: near 1 the worker is the bound, and more instances help.",
+            )?,
+            busy: gauges("tidemill_busy_ratio", "Share of instances that have a handler waiting.")?,
+        };
+        for outcome in Outcome::ALL {
+            for route in routes.iter().map(|name| &**name).chain([UNROUTED]) {
+                all.finished.with_label_values(&[route, outcome.label()]);
+            }
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn route(&self, at: usize, name: &str) -> RouteMetrics {
+        RouteMetrics {
+            received: self.received.with_label_values(&[name]),
+            finished: Outcome::ALL.map(|outcome| self.finished.with_label_values(&[name, outcome.label()])),
+            unfinished: self.unfinished.clone(),
+            failed_attempts: self.failed_attempts.with_label_values(&[name]),
+            retries: self.retries.with_label_values(&[name]),
+            duration: self.duration.member(at),
+            age: self.age.member(at),
+        }
+    }
+
+    pub(crate) fn instance(&self, instance: &str) -> InstanceMetrics {
+        InstanceMetrics {
+            instance: instance.into(),
+            received: self.received.with_label_values(&[UNROUTED]),
+            dropped: self.finished.with_label_values(&[UNROUTED, Outcome::Dropped.label()]),
+            warned: AtomicBool::new(false),
+            busy: Arc::default(),
+        }
+    }
+
+    pub(crate) fn sink(&self, at: usize, name: &str) -> SinkMetrics {
+        SinkMetrics {
+            written: self.sink_records.with_label_values(&[name, "written"]),
+            rejected: self.sink_records.with_label_values(&[name, "rejected"]),
+            batches_written: self.sink_batches.with_label_values(&[name, "written"]),
+            batches_failed: self.sink_batches.with_label_values(&[name, "failed"]),
+            queue: self.sink_queue.with_label_values(&[name]),
+            write: self.sink_write.member(at),
+        }
+    }
+
+    /// Brings the gauges up to date that are computed when someone looks.
+    #[cfg(feature = "admin")]
+    pub(crate) fn refresh(&self, phases: impl Iterator<Item = Phase>, occupied: usize, capacity: usize, busy: usize) {
+        let mut instances: u32 = 0;
+        for phase in Phase::ALL {
+            self.instances.with_label_values(&[phase.label()]).set(0);
+        }
+        for phase in phases {
+            instances += 1;
+            self.instances.with_label_values(&[phase.label()]).inc();
+        }
+        #[expect(clippy::cast_precision_loss, reason = "windows are small numbers")]
+        {
+            self.saturation.set(occupied as f64 / capacity.max(1) as f64);
+            self.busy.set(busy as f64 / f64::from(instances.max(1)));
+        }
+    }
+
+    /// Sums over all routes: received and, in the order of [`Outcome::ALL`], finished.
+    pub(crate) fn totals(&self, routes: &[Box<str>]) -> (u64, [u64; Outcome::COUNT]) {
+        let mut totals = (0, [0; Outcome::COUNT]);
+        for route in routes.iter().map(|name| &**name).chain([UNROUTED]) {
+            totals.0 += self.received.with_label_values(&[route]).get();
+            for outcome in Outcome::ALL {
+                totals.1[outcome as usize] += self.finished.with_label_values(&[route, outcome.label()]).get();
+            }
+        }
+        totals
+    }
+}
+
+/// Metrics of one route.
+#[derive(Clone, Debug)]
+pub(crate) struct RouteMetrics {
+    received: IntCounter,
+    finished: [IntCounter; Outcome::COUNT],
+    unfinished: IntGauge,
+    pub(crate) failed_attempts: IntCounter,
+    pub(crate) retries: IntCounter,
+    pub(crate) duration: BurstHistogram,
+    pub(crate) age: BurstHistogram,
+}
+
+impl RouteMetrics {
+    pub(crate) fn received(&self, events: u64) {
+        self.received.inc_by(events);
+        self.unfinished.add(i64::try_from(events).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn finished(&self, outcome: Outcome, events: u64) {
+        self.finished[outcome as usize].inc_by(events);
+        self.unfinished.sub(i64::try_from(events).unwrap_or(i64::MAX));
+    }
+}
+
+/// Events that are being handled and that wait, of one instance.
+#[derive(Debug, Default)]
+pub(crate) struct Busy {
+    running: std::sync::atomic::AtomicUsize,
+    queued: std::sync::atomic::AtomicUsize,
+}
+
+impl Busy {
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+}
+
+/// Metrics of one instance's dispatcher.
+#[derive(Debug)]
+pub(crate) struct InstanceMetrics {
+    pub(crate) instance: Box<str>,
+    received: IntCounter,
+    dropped: IntCounter,
+    warned: AtomicBool,
+    busy: Arc<Busy>,
+}
+
+impl InstanceMetrics {
+    /// Counts an event that no route matches; `true` the first time.
+    pub(crate) fn unmatched(&self) -> bool {
+        self.received.inc();
+        self.dropped.inc();
+        !self.warned.swap(true, Ordering::Relaxed)
+    }
+
+    /// Counts events that were dropped before routing.
+    pub(crate) fn dropped(&self, events: u64) {
+        if events > 0 {
+            self.received.inc_by(events);
+            self.dropped.inc_by(events);
+        }
+    }
+
+    pub(crate) fn set_busy(&self, running: usize, queued: usize) {
+        self.busy.running.store(running, Ordering::Relaxed);
+        self.busy.queued.store(queued, Ordering::Relaxed);
+    }
+
+    pub(crate) fn busy(&self) -> Arc<Busy> {
+        Arc::clone(&self.busy)
+    }
+}
+
+/// Metrics of one sink.
+#[derive(Clone, Debug)]
+pub(crate) struct SinkMetrics {
+    pub(crate) written: IntCounter,
+    pub(crate) rejected: IntCounter,
+    pub(crate) batches_written: IntCounter,
+    pub(crate) batches_failed: IntCounter,
+    pub(crate) queue: IntGauge,
+    pub(crate) write: BurstHistogram,
+}

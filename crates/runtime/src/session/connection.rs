@@ -1,0 +1,191 @@
+//! The connection of an instance over all its sessions: connect, run a session, wait, connect again.
+//!
+//! INVARIANT (G3): between two sessions the ack window is emptied and its floor raised, before the next session can
+//! receive anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidemill_core::report;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::backoff::Backoff;
+use super::error::{SessionError, SessionErrorKind};
+use super::handshake::{ConnectOptions, handshake};
+use super::link::Link;
+use super::outgoing::Outgoing;
+use super::reason::Advice;
+use super::running::{End, Running, Settings, Unreleased};
+use super::status::{Phase, Status};
+use super::transport::Connector;
+use super::window::AckWindow;
+use super::wire::Wire;
+
+/// A session that lasted this long shows that the broker is well: the next wait starts small again.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// Everything a connection needs.
+pub(crate) struct Connection {
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) options: ConnectOptions,
+    pub(crate) settings: Settings,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) backoff: Backoff,
+    pub(crate) link: Arc<Link>,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) status: Arc<Status>,
+    /// Ask to leave without loss.
+    pub(crate) leave: CancellationToken,
+    /// Stop at once.
+    pub(crate) force: CancellationToken,
+}
+
+impl Connection {
+    /// Runs until the connection has left, was forced to end, or cannot go on.
+    ///
+    /// # Errors
+    /// The reason why trying again cannot help.
+    pub(crate) async fn run(mut self) -> Result<(), SessionError> {
+        let result = self.sessions().await;
+        self.outgoing.close();
+        self.status.set_phase(Phase::Ended);
+        self.status.set_occupied(0, 0);
+        self.link.close();
+        result
+    }
+
+    async fn sessions(&mut self) -> Result<(), SessionError> {
+        let mut window = AckWindow::default();
+        let mut released = Unreleased::default();
+        let client_id = self.options.client_id.clone();
+        loop {
+            self.status.set_phase(Phase::Connecting);
+            let started = Instant::now();
+            let opened = tokio::select! {
+                biased;
+                () = self.force.cancelled() => return Ok(()),
+                // Nothing is unacknowledged between sessions, so there is nothing to leave.
+                () = self.leave.cancelled() => return Ok(()),
+                opened = timeout(self.connect_timeout, open(&*self.connector, &self.options, &self.settings)) => opened,
+            };
+            let error = match opened {
+                Err(_) => {
+                    let text = format!("no connection within {:?}", self.connect_timeout);
+                    SessionError::new(SessionErrorKind::Timeout, text)
+                }
+                Ok(Err(error)) => error,
+                Ok(Ok(opened)) => {
+                    let epoch = self.status.begin_epoch();
+                    self.status.set_phase(Phase::Subscribing);
+                    self.status.set_last_error(None);
+                    info!(
+                        instance = client_id,
+                        epoch,
+                        session_present = opened.session_present,
+                        "connected to the broker"
+                    );
+                    self.outgoing.begin_session(opened.receive_maximum, opened.max_packet_bytes);
+                    let running = Running {
+                        settings: &self.settings,
+                        wire: opened.wire,
+                        window: &mut window,
+                        link: &self.link,
+                        outgoing: &mut self.outgoing,
+                        status: &self.status,
+                        keep_alive: opened.keep_alive,
+                        session_present: opened.session_present,
+                        released: &mut released,
+                    };
+                    let end = Box::pin(running.run(&self.leave, &self.force)).await;
+                    self.outgoing.end_session();
+                    let unacknowledged = window.reset();
+                    self.link.lose_session(window.base());
+                    match end {
+                        End::Left | End::Forced => {
+                            debug!(instance = client_id, epoch, unacknowledged, "session ended");
+                            return Ok(());
+                        }
+                        End::Lost(error) => {
+                            warn!(
+                                instance = client_id,
+                                epoch,
+                                unacknowledged,
+                                error = report(&error),
+                                "connection to the broker lost"
+                            );
+                            error
+                        }
+                    }
+                }
+            };
+            if started.elapsed() >= STABLE {
+                self.backoff.reset();
+            }
+            self.status.set_last_error(Some(report(&error)));
+            let delay = match error.advice() {
+                Advice::Stop => return Err(error),
+                Advice::Retry => self.backoff.next(),
+                Advice::RetryLater => self.backoff.longest(),
+            };
+            self.status.set_phase(Phase::Connecting);
+            warn!(instance = client_id, error = report(&error), ?delay, "connecting again after a delay");
+            tokio::select! {
+                () = self.force.cancelled() => return Ok(()),
+                () = self.leave.cancelled() => return Ok(()),
+                () = sleep(delay) => {}
+            }
+        }
+    }
+}
+
+/// A session that CONNACK has opened.
+struct Opened {
+    wire: Wire,
+    session_present: bool,
+    keep_alive: Duration,
+    receive_maximum: u16,
+    max_packet_bytes: u32,
+}
+
+async fn open(
+    connector: &dyn Connector,
+    options: &ConnectOptions,
+    settings: &Settings,
+) -> Result<Opened, SessionError> {
+    let mut wire = Wire::new(connector.connect().await?);
+    let ack = handshake(&mut wire, options).await?;
+    let shared = settings.filters.iter().find(|filter| filter.starts_with("$share/"));
+    if let Some(filter) = shared
+        && !ack.shared_available
+    {
+        let text = format!(
+            "the broker has no shared subscriptions, so {filter:?} cannot be joined; \
+             use another broker, or one instance without `group.name`"
+        );
+        return Err(SessionError::new(SessionErrorKind::Unsupported, text));
+    }
+    if !ack.wildcard_available
+        && let Some(filter) = settings.filters.iter().find(|filter| filter.contains(['+', '#']))
+    {
+        let text = format!("the broker has no wildcard subscriptions, so {filter:?} cannot be subscribed to");
+        return Err(SessionError::new(SessionErrorKind::Unsupported, text));
+    }
+    if ack.max_qos < settings.qos {
+        let text = format!(
+            "the broker's highest QoS is {}; set `mqtt.qos = {}` if losing events on a reconnect is acceptable",
+            ack.max_qos.level(),
+            ack.max_qos.level()
+        );
+        return Err(SessionError::new(SessionErrorKind::Unsupported, text));
+    }
+    Ok(Opened {
+        wire,
+        session_present: ack.session_present && !options.clean_start,
+        // The broker's value is to be obeyed, 0 included [MQTT-3.2.2-21].
+        keep_alive: ack.server_keep_alive.unwrap_or(options.keep_alive),
+        receive_maximum: ack.receive_maximum,
+        max_packet_bytes: ack.max_packet_bytes,
+    })
+}

@@ -1,0 +1,206 @@
+//! The hand-off between the session and the dispatcher of one instance: deliveries go one way, finished numbers the
+//! other, whole batches at a time, so that a burst costs one lock and at most one wake-up in each direction.
+//!
+//! INVARIANT (G5, G6): neither side ever waits for the other. Both queues are bounded because every delivery in them
+//! occupies a place in the session's window until it is finished.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use tidemill_core::topic::TopicName;
+use tidemill_core::{Properties, QoS};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::window::Seq;
+
+/// A received event plus the duty to acknowledge it.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) topic: TopicName,
+    pub(crate) payload: Bytes,
+    pub(crate) properties: Option<Box<Properties>>,
+    pub(crate) ack: Ack,
+    pub(crate) dup: bool,
+    pub(crate) retain: bool,
+}
+
+/// What must happen in the session when a delivery is finished. Dropping it does nothing (G1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ack {
+    /// QoS 0: give back the place and the bytes it took.
+    Release { bytes: u32 },
+    /// QoS 1: acknowledge the event with this number.
+    Number(Seq),
+}
+
+impl Ack {
+    pub(crate) fn qos(self) -> QoS {
+        match self {
+            Self::Release { .. } => QoS::AtMostOnce,
+            Self::Number(_) => QoS::AtLeastOnce,
+        }
+    }
+}
+
+/// The deliveries of one read, and when it happened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Burst {
+    pub(crate) count: usize,
+    pub(crate) at: Instant,
+    pub(crate) wall: SystemTime,
+}
+
+/// What the dispatcher takes at once.
+#[derive(Debug, Default)]
+pub(crate) struct Inbound {
+    pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) bursts: Vec<Burst>,
+    /// QoS 0 events that were dropped for want of room.
+    pub(crate) dropped: u64,
+    /// No more deliveries will come.
+    pub(crate) closed: bool,
+}
+
+/// What the session takes at once.
+#[derive(Debug, Default)]
+pub(crate) struct Finished {
+    pub(crate) numbers: Vec<Seq>,
+    pub(crate) released: usize,
+    pub(crate) released_bytes: usize,
+}
+
+impl Finished {
+    pub(crate) fn push(&mut self, ack: Ack) {
+        match ack {
+            Ack::Number(seq) => self.numbers.push(seq),
+            Ack::Release { bytes } => {
+                self.released += 1;
+                self.released_bytes += bytes as usize;
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.numbers.is_empty() && self.released == 0
+    }
+}
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    inbound: Mutex<Inbound>,
+    inbound_ready: Notify,
+    finished: Mutex<Finished>,
+    finished_ready: Notify,
+    session_lost: Notify,
+    /// First number that can still be acknowledged: everything below belongs to an ended session (G3).
+    floor: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while one of these locks is held; if it did, the data would still be whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Link {
+    /// Session: hands over the deliveries of one read, leaving `deliveries` empty.
+    pub(crate) fn deliver(&self, deliveries: &mut Vec<Delivery>, dropped: u64, at: Instant, wall: SystemTime) {
+        {
+            let mut inbound = lock(&self.inbound);
+            inbound.bursts.push(Burst { count: deliveries.len(), at, wall });
+            inbound.dropped += dropped;
+            if inbound.deliveries.is_empty() {
+                std::mem::swap(&mut inbound.deliveries, deliveries);
+            } else {
+                inbound.deliveries.append(deliveries);
+            }
+        }
+        self.inbound_ready.notify_one();
+    }
+
+    /// Session: no more deliveries will come.
+    pub(crate) fn close(&self) {
+        lock(&self.inbound).closed = true;
+        self.inbound_ready.notify_one();
+    }
+
+    /// Dispatcher: exchanges everything that waits for the emptied buffers of the last time.
+    pub(crate) fn take_inbound(&self, emptied: &mut Inbound) {
+        emptied.deliveries.clear();
+        emptied.bursts.clear();
+        emptied.dropped = 0;
+        let mut inbound = lock(&self.inbound);
+        emptied.closed = inbound.closed;
+        std::mem::swap(&mut *inbound, emptied);
+        inbound.closed = emptied.closed;
+    }
+
+    /// Dispatcher: waits until there may be something to take. Cancel-safe.
+    pub(crate) async fn inbound_ready(&self) {
+        self.inbound_ready.notified().await;
+    }
+
+    /// Whether deliveries wait that the dispatcher has not taken.
+    pub(crate) fn has_inbound(&self) -> bool {
+        !lock(&self.inbound).deliveries.is_empty()
+    }
+
+    /// Dispatcher and sinks: reports finished deliveries, leaving `done` empty.
+    pub(crate) fn finish(&self, done: &mut Finished) {
+        if done.is_empty() {
+            return;
+        }
+        {
+            let mut finished = lock(&self.finished);
+            if finished.numbers.is_empty() {
+                std::mem::swap(&mut finished.numbers, &mut done.numbers);
+            } else {
+                finished.numbers.append(&mut done.numbers);
+            }
+            finished.released += std::mem::take(&mut done.released);
+            finished.released_bytes += std::mem::take(&mut done.released_bytes);
+        }
+        self.finished_ready.notify_one();
+    }
+
+    /// Session: exchanges everything that was finished for the emptied buffer of the last time.
+    pub(crate) fn take_finished(&self, emptied: &mut Finished) {
+        emptied.numbers.clear();
+        emptied.released = 0;
+        emptied.released_bytes = 0;
+        std::mem::swap(&mut *lock(&self.finished), emptied);
+    }
+
+    /// Session: waits until something may be finished. Cancel-safe.
+    pub(crate) async fn finished_ready(&self) {
+        self.finished_ready.notified().await;
+    }
+
+    /// Session: everything below `floor` can no longer be acknowledged.
+    pub(crate) fn raise_floor(&self, floor: Seq) {
+        self.floor.store(floor, Ordering::Release);
+    }
+
+    /// Session: it has ended without acknowledging everything; whoever waits to try again need not.
+    pub(crate) fn lose_session(&self, floor: Seq) {
+        self.raise_floor(floor);
+        self.session_lost.notify_waiters();
+    }
+
+    /// Waits until a session ends. Look at [`is_stale`](Self::is_stale) afterwards. Cancel-safe.
+    pub(crate) async fn session_lost(&self) {
+        self.session_lost.notified().await;
+    }
+
+    /// Whether the session that the delivery came through has ended, so that the broker will deliver it again.
+    #[inline]
+    pub(crate) fn is_stale(&self, ack: Ack) -> bool {
+        match ack {
+            Ack::Number(seq) => seq < self.floor.load(Ordering::Acquire),
+            Ack::Release { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The session: how an instance speaks MQTT. One task owns the socket, over rumqttc's packet codec.
+//!
+//! ```text
+//! connection   connect, run a session, back off, connect again          (over all sessions)
+//!  ├ transport   TCP, TLS, WebSocket
+//!  ├ handshake   CONNECT, CONNACK
+//!  └ running     read -> decode -> link -> ... -> link -> window -> PUBACKs  (one session)
+//!     ├ wire       buffered bytes    ├ codec     packets
+//!     ├ window     ack order         ├ outgoing  publications
+//!     └ link       the hand-off to the dispatcher
+//! ```
+
+mod backoff;
+mod codec;
+mod connection;
+mod error;
+mod handshake;
+pub(crate) mod link;
+mod outgoing;
+mod publisher;
+mod reason;
+mod running;
+mod status;
+pub(crate) mod transport;
+mod window;
+mod wire;
+
+pub(crate) use backoff::Backoff;
+pub(crate) use connection::Connection;
+pub(crate) use handshake::{ConnectOptions, Password, Will};
+pub(crate) use outgoing::Outgoing;
+pub(crate) use running::Settings;
+pub(crate) use status::Status;
+
+pub use error::{SessionError, SessionErrorKind};
+pub use outgoing::{Publication, PublishError};
+pub use publisher::Publisher;
+pub use reason::{Advice, Reason};
+pub use status::Phase;

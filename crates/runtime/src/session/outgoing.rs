@@ -1,0 +1,270 @@
+//! Outgoing PUBLISHes of a connection: queued, numbered, sent within the server's Receive Maximum, kept until their
+//! PUBACK, and sent again in order on the next session.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use rumqttc::mqttbytes::v4;
+use rumqttc::v5::mqttbytes::v5;
+use tidemill_core::topic::TopicName;
+use tidemill_core::{Properties, QoS};
+use tokio::sync::{mpsc, oneshot};
+
+use super::reason::Reason;
+use crate::config::MqttVersion;
+
+/// An event to publish.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Publication {
+    /// Where to.
+    pub topic: TopicName,
+    /// What.
+    pub payload: Bytes,
+    /// At most once or at least once; exactly once is sent as at least once.
+    pub qos: QoS,
+    /// Whether the broker keeps it for later subscribers.
+    pub retain: bool,
+    /// MQTT 5 properties; left out on MQTT 3.1.1.
+    pub properties: Option<Box<Properties>>,
+}
+
+impl Publication {
+    /// A publication at QoS 1, not retained, without properties.
+    #[must_use]
+    pub fn new(topic: TopicName, payload: impl Into<Bytes>) -> Self {
+        Self { topic, payload: payload.into(), qos: QoS::AtLeastOnce, retain: false, properties: None }
+    }
+
+    /// Sets the quality of service.
+    #[must_use]
+    pub fn with_qos(mut self, qos: QoS) -> Self {
+        self.qos = qos;
+        self
+    }
+}
+
+/// Why a publication was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The broker answered with a failure.
+    Refused(Reason),
+    /// It is larger than the broker takes.
+    TooLarge {
+        /// Size of the packet.
+        bytes: usize,
+        /// What the broker announced.
+        limit: u32,
+    },
+    /// The connection has ended for good; whether the broker has the publication is not known.
+    Closed,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(reason) => write!(f, "the broker refused the publication: {reason}"),
+            Self::TooLarge { bytes, limit } => {
+                write!(f, "publication of {bytes} bytes exceeds the broker's limit of {limit}")
+            }
+            Self::Closed => f.write_str("the publishing connection is closed"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+/// Told how a publication ended: after PUBACK at QoS 1, after it was written at QoS 0.
+pub(crate) type Done = oneshot::Sender<Result<(), PublishError>>;
+
+/// A publication and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) publication: Publication,
+    pub(crate) done: Done,
+}
+
+/// See the module's description. Lives as long as its connection, over all sessions.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    requests: Option<mpsc::Receiver<Request>>,
+    /// Sent on this session, unacknowledged, in the order they were sent.
+    in_flight: BTreeMap<u64, (u16, Request)>,
+    order_of: std::collections::HashMap<u16, u64>,
+    next_order: u64,
+    /// From earlier sessions: to be sent before anything new.
+    again: VecDeque<Request>,
+    next_pkid: u16,
+    limit: usize,
+    max_packet_bytes: u32,
+}
+
+impl Outgoing {
+    pub(crate) fn new(requests: Option<mpsc::Receiver<Request>>) -> Self {
+        Self {
+            requests,
+            in_flight: BTreeMap::new(),
+            order_of: std::collections::HashMap::new(),
+            next_order: 0,
+            again: VecDeque::new(),
+            next_pkid: 0,
+            limit: 1,
+            max_packet_bytes: u32::MAX,
+        }
+    }
+
+    /// A new session has begun, with what the server grants.
+    pub(crate) fn begin_session(&mut self, receive_maximum: u16, max_packet_bytes: u32) {
+        self.limit = usize::from(receive_maximum.max(1));
+        self.max_packet_bytes = max_packet_bytes;
+        self.next_pkid = 0;
+    }
+
+    /// The session has ended: everything unacknowledged is sent again, in its order.
+    pub(crate) fn end_session(&mut self) {
+        self.order_of.clear();
+        let unacked = std::mem::take(&mut self.in_flight);
+        for (_, request) in unacked.into_values().rev() {
+            self.again.push_front(request);
+        }
+    }
+
+    /// The connection has ended for good: whoever waits is told.
+    pub(crate) fn close(&mut self) {
+        self.end_session();
+        if let Some(requests) = &mut self.requests {
+            requests.close();
+            while let Ok(request) = requests.try_recv() {
+                self.again.push_back(request);
+            }
+        }
+        for request in self.again.drain(..) {
+            let _ = request.done.send(Err(PublishError::Closed));
+        }
+    }
+
+    /// Whether there is nothing left to send or to wait for, as far as it has arrived here.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.again.is_empty() && self.requests.as_ref().is_none_or(mpsc::Receiver::is_empty)
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.requests.is_some() && self.in_flight.len() < self.limit
+    }
+
+    /// Waits for the next request. Cancel-safe. Never ready when there is nobody left to ask.
+    pub(crate) async fn next_request(&mut self) -> Request {
+        if let Some(requests) = &mut self.requests {
+            if let Some(request) = requests.recv().await {
+                return request;
+            }
+            self.requests = None;
+        }
+        std::future::pending().await
+    }
+
+    /// A packet ID that no unacknowledged publication uses; for SUBSCRIBE and UNSUBSCRIBE too `[MQTT-2.2.1-3]`.
+    pub(crate) fn free_pkid(&mut self) -> u16 {
+        loop {
+            self.next_pkid = self.next_pkid.checked_add(1).unwrap_or(1);
+            if !self.order_of.contains_key(&self.next_pkid) {
+                return self.next_pkid;
+            }
+        }
+    }
+
+    /// Writes what waits for room: publications of earlier sessions first, then new ones.
+    pub(crate) fn pump(&mut self, version: MqttVersion, out: &mut BytesMut, first: Option<Request>) {
+        /// Enough for one system call; the rest waits for the next turn of the session.
+        const ENOUGH: usize = 256 * 1024;
+        self.again.extend(first);
+        while self.in_flight.len() < self.limit && out.len() < ENOUGH {
+            let next = self.again.pop_front().or_else(|| self.requests.as_mut()?.try_recv().ok());
+            let Some(request) = next else { break };
+            self.write(version, out, request);
+        }
+    }
+
+    fn write(&mut self, version: MqttVersion, out: &mut BytesMut, request: Request) {
+        let pkid = if request.publication.qos == QoS::AtMostOnce { 0 } else { self.free_pkid() };
+        if let Err(error) = write_publish(version, out, &request.publication, pkid, self.max_packet_bytes) {
+            let _ = request.done.send(Err(error));
+        } else if pkid == 0 {
+            let _ = request.done.send(Ok(()));
+        } else {
+            self.order_of.insert(pkid, self.next_order);
+            self.in_flight.insert(self.next_order, (pkid, request));
+            self.next_order += 1;
+        }
+    }
+
+    /// Takes in a PUBACK. An unknown ID answers a publication of an earlier session and is ignored.
+    pub(crate) fn acknowledged(&mut self, pkid: u16, reason: Reason) {
+        let Some(order) = self.order_of.remove(&pkid) else { return };
+        if let Some((_, request)) = self.in_flight.remove(&order) {
+            let result = if reason.is_failure() { Err(PublishError::Refused(reason)) } else { Ok(()) };
+            let _ = request.done.send(result);
+        }
+    }
+}
+
+fn write_publish(
+    version: MqttVersion,
+    out: &mut BytesMut,
+    publication: &Publication,
+    pkid: u16,
+    limit: u32,
+) -> Result<(), PublishError> {
+    let at_least_once = pkid != 0;
+    let start = out.len();
+    let size = match version {
+        MqttVersion::V5 => {
+            let packet = v5::Publish {
+                dup: false,
+                qos: if at_least_once { rumqttc::v5::mqttbytes::QoS::AtLeastOnce } else { Default::default() },
+                retain: publication.retain,
+                topic: publication.topic.as_bytes().clone(),
+                pkid,
+                payload: publication.payload.clone(),
+                properties: publication.properties.as_deref().map(v5_properties),
+            };
+            packet.write(out)
+        }
+        MqttVersion::V3_1_1 => {
+            let qos = if at_least_once { rumqttc::QoS::AtLeastOnce } else { rumqttc::QoS::AtMostOnce };
+            let mut packet = v4::Publish::from_bytes(publication.topic.as_str(), qos, publication.payload.clone());
+            packet.pkid = pkid;
+            packet.retain = publication.retain;
+            return match packet.write(out) {
+                Ok(_) => Ok(()),
+                Err(_) => {
+                    out.truncate(start);
+                    Err(PublishError::TooLarge { bytes: publication.payload.len(), limit: 268_435_455 })
+                }
+            };
+        }
+    };
+    let bytes = out.len() - start;
+    match size {
+        Ok(_) if bytes <= limit as usize => Ok(()),
+        _ => {
+            out.truncate(start);
+            Err(PublishError::TooLarge { bytes, limit })
+        }
+    }
+}
+
+fn v5_properties(from: &Properties) -> v5::PublishProperties {
+    v5::PublishProperties {
+        payload_format_indicator: from.utf8_payload.then_some(1),
+        message_expiry_interval: from.message_expiry.map(|d| u32::try_from(d.as_secs()).unwrap_or(u32::MAX)),
+        topic_alias: None,
+        response_topic: from.response_topic.clone(),
+        correlation_data: from.correlation_data.clone(),
+        user_properties: from.user.clone(),
+        subscription_identifiers: Vec::new(),
+        content_type: from.content_type.clone(),
+    }
+}

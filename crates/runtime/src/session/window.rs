@@ -1,0 +1,177 @@
+//! The ack window: which received events are unacknowledged, in the order they came.
+//!
+//! INVARIANT (G2, G3): acks leave in the order of `receive`, each once, and only for events received since the last
+//! `reset`. Numbers of an earlier session are recognised because numbering never starts again.
+
+use std::collections::VecDeque;
+
+/// Number of an event of one instance; counts up over all its sessions.
+pub(crate) type Seq = u64;
+
+#[derive(Debug)]
+struct Entry {
+    pkid: u16,
+    finished: bool,
+    bytes: u32,
+}
+
+/// The unacknowledged events of one session.
+#[derive(Debug, Default)]
+pub(crate) struct AckWindow {
+    /// Number of the entry at the front.
+    base: Seq,
+    entries: VecDeque<Entry>,
+    unfinished_bytes: usize,
+    /// Events of ended sessions that are still being handled: they count against the bound (G5).
+    stale: usize,
+}
+
+impl AckWindow {
+    /// Takes in an event that must be acknowledged with `pkid`, and numbers it.
+    #[inline]
+    pub(crate) fn receive(&mut self, pkid: u16, bytes: u32) -> Seq {
+        let seq = self.base + self.entries.len() as u64;
+        self.entries.push_back(Entry { pkid, finished: false, bytes });
+        self.unfinished_bytes += bytes as usize;
+        seq
+    }
+
+    /// Notes that an event is finished. An event of an ended session only stops counting.
+    #[inline]
+    pub(crate) fn finish(&mut self, seq: Seq) {
+        let Some(at) = seq.checked_sub(self.base) else {
+            self.stale = self.stale.saturating_sub(1);
+            return;
+        };
+        let Some(entry) = usize::try_from(at).ok().and_then(|at| self.entries.get_mut(at)) else {
+            debug_assert!(false, "finished an event that was never received");
+            return;
+        };
+        debug_assert!(!entry.finished, "finished an event twice");
+        if !entry.finished {
+            entry.finished = true;
+            self.unfinished_bytes -= entry.bytes as usize;
+        }
+    }
+
+    /// Takes the acks that are due: the finished events at the front.
+    #[inline]
+    pub(crate) fn take_due(&mut self, mut ack: impl FnMut(u16)) -> usize {
+        let mut due = 0;
+        while let Some(entry) = self.entries.front() {
+            if !entry.finished {
+                break;
+            }
+            ack(entry.pkid);
+            self.entries.pop_front();
+            due += 1;
+        }
+        self.base += due as u64;
+        due
+    }
+
+    /// Forgets everything unacknowledged: the session has ended. Returns how many events that were.
+    pub(crate) fn reset(&mut self) -> usize {
+        let lost = self.entries.len();
+        self.stale += self.entries.iter().filter(|entry| !entry.finished).count();
+        self.base += lost as u64;
+        self.entries.clear();
+        self.unfinished_bytes = 0;
+        lost
+    }
+
+    /// Number of the first event that can still be acknowledged.
+    pub(crate) fn base(&self) -> Seq {
+        self.base
+    }
+
+    /// Unacknowledged events of this session, and unfinished ones of earlier sessions.
+    #[inline]
+    pub(crate) fn occupied(&self) -> usize {
+        self.entries.len() + self.stale
+    }
+
+    /// Unacknowledged events of this session.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes of the events that are not finished.
+    pub(crate) fn unfinished_bytes(&self) -> usize {
+        self.unfinished_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Receive,
+        Finish(prop::sample::Index),
+        TakeDue,
+        Reset,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Receive),
+            4 => any::<prop::sample::Index>().prop_map(Step::Finish),
+            2 => Just(Step::TakeDue),
+            1 => Just(Step::Reset),
+        ]
+    }
+
+    proptest! {
+        /// Against the obvious model: a list of all events ever with their session.
+        #[test]
+        fn acks_leave_in_order_once_and_never_across_sessions(steps in prop::collection::vec(step(), 1..200)) {
+            let mut window = AckWindow::default();
+            let mut session = 0;
+            let mut received: Vec<(Seq, u16, u32)> = Vec::new();
+            let mut open: Vec<usize> = Vec::new();
+            let mut finished = std::collections::HashSet::new();
+            let mut acked: Vec<usize> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Receive => {
+                        let pkid = u16::try_from(received.len() + 1).unwrap();
+                        let seq = window.receive(pkid, 10);
+                        prop_assert!(received.iter().all(|(other, ..)| *other != seq), "a number was given twice");
+                        open.push(received.len());
+                        received.push((seq, pkid, session));
+                    }
+                    Step::Finish(index) if !open.is_empty() => {
+                        let event = open.swap_remove(index.index(open.len()));
+                        window.finish(received[event].0);
+                        finished.insert(event);
+                    }
+                    Step::Finish(_) => {}
+                    Step::TakeDue => {
+                        let mut due = Vec::new();
+                        window.take_due(|pkid| due.push(usize::from(pkid) - 1));
+                        acked.extend(due);
+                    }
+                    Step::Reset => {
+                        window.reset();
+                        session += 1;
+                    }
+                }
+                let unacked = received.iter().enumerate()
+                    .filter(|(at, (_, _, s))| *s == session && !acked.contains(at)).count();
+                let stale = open.iter().filter(|at| received[**at].2 != session).count();
+                prop_assert_eq!(window.occupied(), unacked + stale);
+                let open_now = open.iter().filter(|at| received[**at].2 == session).count();
+                prop_assert_eq!(window.unfinished_bytes(), open_now * 10);
+            }
+            prop_assert!(acked.is_sorted(), "acks out of order: {:?}", acked);
+            prop_assert!(acked.iter().all(|event| finished.contains(event)), "acknowledged before finished");
+            for (at, pair) in acked.windows(2).enumerate() {
+                prop_assert!(pair[0] != pair[1], "acknowledged twice at {}", at);
+            }
+        }
+    }
+}

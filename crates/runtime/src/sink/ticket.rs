@@ -1,0 +1,88 @@
+//! Tickets: which records an event still waits for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tidemill_core::{Event, Record};
+
+use crate::dispatch::{Climb, Death, dead_letter_record};
+use crate::observe::Outcome;
+use crate::session::link::Finished;
+
+/// A record on its way to a sink, and the event that waits for it.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) record: Record,
+    pub(crate) ticket: Arc<Ticket>,
+}
+
+impl Item {
+    pub(crate) fn new(record: Record, ticket: Arc<Ticket>) -> Self {
+        Self { record, ticket }
+    }
+}
+
+/// Shared by all records of one event.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    remaining: AtomicUsize,
+    climb: Climb,
+    event: Event,
+    dead_lettered: AtomicBool,
+}
+
+impl Ticket {
+    /// A ticket for an event that emitted so many records.
+    pub(crate) fn new(records: usize, climb: Climb, outcome: Outcome, event: Event) -> Self {
+        Self {
+            remaining: AtomicUsize::new(records),
+            climb,
+            event,
+            dead_lettered: AtomicBool::new(outcome == Outcome::DeadLettered),
+        }
+    }
+
+    /// One record is written; when it was the last, the event is finished.
+    pub(crate) fn record_written(&self) {
+        if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let outcome = if self.climb.link.is_stale(self.climb.ack) {
+                Outcome::Abandoned
+            } else if self.dead_lettered.load(Ordering::Acquire) {
+                Outcome::DeadLettered
+            } else {
+                Outcome::Handled
+            };
+            self.finish(outcome);
+        }
+    }
+
+    /// The sink refuses a record for what it is: the event goes to the dead letters in its place.
+    pub(crate) fn dead_letter(&self, reason: &str) -> Record {
+        self.dead_lettered.store(true, Ordering::Release);
+        let death = Death {
+            reason: "rejected",
+            error: reason.to_owned(),
+            attempts: 1,
+            first_seen: self.climb.received_wall,
+        };
+        dead_letter_record(&self.event, &self.climb.route.scope, &death)
+    }
+
+    fn finish(&self, outcome: Outcome) {
+        let metrics = &self.climb.route.metrics;
+        metrics.finished(outcome, 1);
+        metrics.age.observe(self.climb.received.elapsed(), 1);
+        let mut done = Finished::default();
+        done.push(self.climb.ack);
+        self.climb.link.finish(&mut done);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if *self.remaining.get_mut() > 0 {
+            // Counted, but not reported to the session: nothing of it may be acknowledged.
+            self.climb.route.metrics.finished(Outcome::Abandoned, 1);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Assembling a worker: the only place that can fail before it runs, and it names every mistake at once.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tidemill_core::topic::{Pattern, ShareName, TopicFilter, TopicName};
+use tidemill_core::{Handler, Sink};
+
+use super::dead_letters;
+use super::instance::{Plan, RoutePlan};
+use super::route::Route;
+use super::run::{SinkPlan, Worker};
+use super::state::Shared;
+use crate::config::{Config, ConfigProblem};
+use crate::dispatch::RetryPolicy;
+use crate::error::BuildError;
+use crate::observe::Metrics;
+use crate::router::{Router, subscriptions};
+use crate::session::transport::{Connector, UrlConnector};
+use crate::session::{Backoff, ConnectOptions, Password, Settings, Will};
+
+/// Name of the built-in sink for dead letters, in metrics and logs.
+pub(super) const DEAD_LETTERS: &str = "dead_letters";
+
+/// Builds a [`Worker`].
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct WorkerBuilder {
+    config: Config,
+    routes: Vec<Route>,
+    sinks: Vec<(String, Arc<dyn Sink>)>,
+    registry: Option<prometheus::Registry>,
+    connector: Option<Arc<dyn Connector>>,
+    one_runtime: bool,
+}
+
+impl fmt::Debug for WorkerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerBuilder").field("routes", &self.routes).finish_non_exhaustive()
+    }
+}
+
+impl WorkerBuilder {
+    pub(super) fn new(config: Config) -> Self {
+        Self { config, routes: Vec::new(), sinks: Vec::new(), registry: None, connector: None, one_runtime: false }
+    }
+
+    /// Binds a topic pattern such as `plant/{line}/temperature` to a handler.
+    pub fn route(self, pattern: impl Into<String>, handler: impl Handler) -> Self {
+        self.add_route(Route::new(pattern, handler))
+    }
+
+    /// Adds a route with settings of its own.
+    pub fn add_route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Adds a sink that handlers emit to by this name.
+    pub fn sink(mut self, name: impl Into<String>, sink: impl Sink) -> Self {
+        self.sinks.push((name.into(), Arc::new(sink)));
+        self
+    }
+
+    /// Registers the worker's metrics in this registry instead of one of its own.
+    pub fn registry(mut self, registry: prometheus::Registry) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Reaches the broker through this connector instead of `mqtt.url`.
+    pub fn connector(mut self, connector: impl Connector) -> Self {
+        self.connector = Some(Arc::new(connector));
+        self
+    }
+
+    /// Runs the sessions on the current runtime instead of threads of their own, so that a test can drive everything
+    /// with one paused clock. A handler that blocks then blocks the connection too.
+    pub fn on_one_runtime(mut self) -> Self {
+        self.one_runtime = true;
+        self
+    }
+
+    /// Checks everything and makes the worker. Reads the files that the configuration names; connects to nothing.
+    ///
+    /// # Errors
+    /// Every mistake in configuration, routes and sinks, each with the way out.
+    pub fn build(self) -> Result<Worker, BuildError> {
+        let mut problems = Vec::new();
+        let config = &self.config;
+        if let Err(errors) = config.validate() {
+            problems.append(&mut errors.into_problems());
+        }
+        if let Err(errors) = config.check_files() {
+            problems.append(&mut errors.into_problems());
+        }
+        let (patterns, names) = check_routes(&self.routes, &mut problems);
+        check_sinks(&self.sinks, &mut problems);
+        let filters: Vec<TopicFilter> = patterns.iter().map(Pattern::filter).collect();
+        let wanted = subscriptions(&filters).unwrap_or_else(|overlap| {
+            problems.push(ConfigProblem::new("routes", overlap.to_string(), "make them disjoint or use one wider route"));
+            Vec::new()
+        });
+        let router = Router::new(&patterns).map_err(|error| {
+            problems.push(ConfigProblem::new("routes", error.to_string(), "change one of the patterns"));
+        });
+        check_dead_letters(config, &names, &wanted, &self.sinks, &mut problems);
+        let share = config.group.name.as_deref().and_then(|name| ShareName::new(name).ok());
+        let connector = match (self.connector, config.mqtt.broker()) {
+            (Some(connector), _) => Some(connector),
+            (None, Ok(address)) if problems.is_empty() => match UrlConnector::new(&config.mqtt, address) {
+                Ok(connector) => Some(Arc::new(connector) as Arc<dyn Connector>),
+                Err(error) => {
+                    let why = tidemill_core::report(&error);
+                    problems.push(ConfigProblem::new("mqtt.url", why, "see the message"));
+                    None
+                }
+            },
+            // `validate` has reported the URL.
+            (None, _) => None,
+        };
+        let registry = self.registry.unwrap_or_default();
+        let mut sink_names: Vec<Box<str>> = self.sinks.iter().map(|(name, _)| name.as_str().into()).collect();
+        let emit_names: Arc<[Box<str>]> = sink_names.iter().cloned().collect();
+        sink_names.push(DEAD_LETTERS.into());
+        let metrics = match Metrics::register(&registry, &names, &sink_names) {
+            Ok(metrics) => metrics,
+            Err(error) => {
+                let fix = "give every worker of a process a registry of its own";
+                problems.push(ConfigProblem::new("registry", error.to_string(), fix));
+                return Err(BuildError::of(problems));
+            }
+        };
+        BuildError::check(problems)?;
+        let (Ok(router), Some(connector)) = (router, connector) else {
+            let why = "it could not be assembled";
+            return Err(BuildError::of(vec![ConfigProblem::new("worker", why, "report this as a defect")]));
+        };
+
+        let window = usize::from(config.mqtt.window);
+        let prefixed = |filter: &TopicFilter| match &share {
+            Some(share) => format!("$share/{share}/{filter}"),
+            None => filter.to_string(),
+        };
+        let settings = Settings {
+            version: config.mqtt.version,
+            filters: wanted.iter().map(prefixed).collect(),
+            qos: config.mqtt.qos,
+            high_water: window,
+            max_unfinished_bytes: usize::try_from(config.mqtt.max_unfinished_bytes).unwrap_or(usize::MAX),
+            max_packet_bytes: config.mqtt.max_packet_bytes,
+            topic_alias_max: config.mqtt.topic_alias_max,
+            qos0_overflow: config.dispatch.qos0_overflow,
+            ping_timeout: config.mqtt.ping_timeout,
+            subscribe_timeout: config.mqtt.connect_timeout,
+        };
+        let options = ConnectOptions {
+            version: config.mqtt.version,
+            client_id: String::new(),
+            clean_start: true,
+            session_expiry: config.mqtt.session_expiry,
+            keep_alive: config.mqtt.keep_alive,
+            receive_maximum: config.mqtt.window,
+            max_packet_bytes: config.mqtt.max_packet_bytes,
+            topic_alias_max: config.mqtt.topic_alias_max,
+            username: config.mqtt.username.clone(),
+            password: Password::new(&config.mqtt),
+            user_properties: config.mqtt.user_properties.clone().into_iter().collect(),
+            will: config.mqtt.will.as_ref().map(|will| Will {
+                topic: will.topic.clone(),
+                payload: will.payload.clone().into(),
+                qos: will.qos,
+                retain: will.retain,
+            }),
+        };
+        let routes = self.routes.into_iter().zip(&patterns).zip(&names).map(|((route, pattern), name)| RoutePlan {
+            name: name.clone(),
+            capture_names: pattern.captures().map(Into::into).collect(),
+            handler: route.handler,
+            key: route.key,
+            order: route.order.unwrap_or(config.dispatch.order),
+            execution: route.execution,
+            timeout: route.timeout.or(config.dispatch.timeout),
+            retry: RetryPolicy {
+                max_attempts: route.max_attempts.unwrap_or(config.retry.max_attempts),
+                max_elapsed: config.retry.max_elapsed,
+                min_delay: config.retry.min_delay,
+                max_delay: config.retry.max_delay,
+            },
+        });
+        let routes = routes.collect();
+        let plan = Plan {
+            prefix: config.identity.prefix.clone(),
+            random: super::identity::random_part(),
+            connector,
+            options,
+            settings,
+            connect_timeout: config.mqtt.connect_timeout,
+            backoff: Backoff::new(config.mqtt.reconnect.min, config.mqtt.reconnect.max),
+            router: Arc::new(router),
+            routes,
+            sink_names: emit_names,
+            concurrency: match config.dispatch.concurrency {
+                0 => window,
+                limit => limit as usize,
+            },
+            metrics: metrics.clone(),
+        };
+        let sinks = self.sinks.into_iter().map(|(name, sink)| SinkPlan { name: name.into(), sink }).collect();
+        let shared = Arc::new(Shared::new(config.group.name.clone(), window, registry, metrics, names));
+        Ok(Worker::assembled(self.config, plan, sinks, shared, self.one_runtime))
+    }
+}
+
+/// Parses the patterns and finds the names; stands in with an empty pattern where one is wrong.
+fn check_routes(routes: &[Route], problems: &mut Vec<ConfigProblem>) -> (Vec<Pattern>, Vec<Box<str>>) {
+    if routes.is_empty() {
+        problems.push(ConfigProblem::new("routes", "the worker has none", "add one with `.route(pattern, handler)`"));
+    }
+    let mut patterns = Vec::new();
+    let mut names: Vec<Box<str>> = Vec::new();
+    for route in routes {
+        match Pattern::new(&route.pattern) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => problems.push(ConfigProblem::new("routes", error.to_string(), "correct the pattern")),
+        }
+        let name: Box<str> = route.name.as_deref().unwrap_or(&route.pattern).into();
+        if names.contains(&name) {
+            let why = format!("two routes are named {name:?}");
+            problems.push(ConfigProblem::new("routes", why, "give one of them another name with `.named(..)`"));
+        }
+        names.push(name);
+    }
+    (patterns, names)
+}
+
+fn check_sinks(sinks: &[(String, Arc<dyn Sink>)], problems: &mut Vec<ConfigProblem>) {
+    for (at, (name, _)) in sinks.iter().enumerate() {
+        if name.is_empty() {
+            problems.push(ConfigProblem::new("sinks", "a sink has an empty name", "name it"));
+        }
+        if name == DEAD_LETTERS {
+            let why = format!("{name:?} is the name of the built-in sink");
+            problems.push(ConfigProblem::new("sinks", why, "use another name, and `dead_letters.sink` to choose it"));
+        }
+        if sinks[..at].iter().any(|(other, _)| other == name) {
+            let why = format!("two sinks are named {name:?}");
+            problems.push(ConfigProblem::new("sinks", why, "give one of them another name"));
+        }
+    }
+}
+
+/// The dead letters must have somewhere to go, and must not come back as events.
+fn check_dead_letters(
+    config: &Config,
+    names: &[Box<str>],
+    filters: &[TopicFilter],
+    sinks: &[(String, Arc<dyn Sink>)],
+    problems: &mut Vec<ConfigProblem>,
+) {
+    if let Some(sink) = &config.dead_letters.sink {
+        if !sinks.iter().any(|(name, _)| name == sink) {
+            let why = format!("the worker has no sink named {sink:?}");
+            problems.push(ConfigProblem::new("dead_letters.sink", why, "add the sink or correct the name"));
+        }
+        return;
+    }
+    for name in names {
+        let topic = dead_letters::topic(&config.dead_letters.topic_prefix, name);
+        if let Err(error) = TopicName::new(&topic) {
+            let fix = "correct the prefix, or name the route with `.named(..)`";
+            problems.push(ConfigProblem::new("dead_letters.topic_prefix", error.to_string(), fix));
+        } else if let Some(filter) = filters.iter().find(|filter| filter.matches(&topic)) {
+            let why = format!("dead letters to {topic:?} would come back through the worker's own {filter}");
+            let fix = "choose a prefix outside the routes, or set `dead_letters.sink`";
+            problems.push(ConfigProblem::new("dead_letters.topic_prefix", why, fix));
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Dead letters to a topic: a sink over a connection of its own, opened when the first dead letter comes.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+use tidemill_core::topic::TopicName;
+use tidemill_core::{Properties, Record, Rejection, Sink, SinkError};
+use tokio::sync::OnceCell;
+
+use crate::config::MqttVersion;
+use crate::session::{Publication, PublishError, Publisher};
+
+/// Starts the connection that dead letters go through.
+pub(super) type StartPublisher = Box<dyn Fn() -> Publisher + Send + Sync>;
+
+/// How long a write waits for a broker that is away before it reports itself as unavailable.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// See the module's description.
+pub(super) struct TopicDeadLetters {
+    prefix: String,
+    version: MqttVersion,
+    start: StartPublisher,
+    publisher: OnceCell<Publisher>,
+}
+
+impl fmt::Debug for TopicDeadLetters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicDeadLetters").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+/// The topic of a route's dead letters. What cannot stand in a topic name is left out or becomes `_`.
+pub(super) fn topic(prefix: &str, route: &str) -> String {
+    let route: String = route
+        .chars()
+        .filter(|c| !matches!(c, '{' | '}'))
+        .map(|c| if matches!(c, '+' | '#' | '\0') { '_' } else { c })
+        .collect();
+    format!("{prefix}/{route}")
+}
+
+impl TopicDeadLetters {
+    pub(super) fn new(prefix: String, version: MqttVersion, start: StartPublisher) -> Self {
+        Self { prefix, version, start, publisher: OnceCell::new() }
+    }
+
+    fn publication(&self, record: &Record) -> Result<Publication, String> {
+        let header = |name: &str| {
+            record.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+        };
+        let topic = TopicName::new(&topic(&self.prefix, header("tidemill-route"))).map_err(|error| error.to_string())?;
+        if self.version == MqttVersion::V3_1_1 {
+            // No user properties: the headers travel in an envelope around the payload.
+            let payload = match std::str::from_utf8(&record.payload) {
+                Ok(text) => json!({ "text": text }),
+                Err(_) => json!({ "hex": hex(&record.payload) }),
+            };
+            let headers: serde_json::Map<_, _> =
+                record.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+            let envelope = json!({ "headers": headers, "payload": payload });
+            return Ok(Publication::new(topic, envelope.to_string()));
+        }
+        let mut properties = Properties::default();
+        properties.content_type.clone_from(&record.content_type);
+        properties.user.clone_from(&record.headers);
+        let mut publication = Publication::new(topic, record.payload.clone());
+        publication.properties = Some(Box::new(properties));
+        Ok(publication)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[async_trait]
+impl Sink for TopicDeadLetters {
+    async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
+        let publisher = self.publisher.get_or_init(|| async { (self.start)() }).await;
+        let mut waiting = Vec::with_capacity(batch.len());
+        let mut rejections = Vec::new();
+        for (index, record) in batch.iter().enumerate() {
+            match self.publication(record) {
+                Ok(publication) => {
+                    let done = publisher.start(publication).await.map_err(SinkError::unavailable)?;
+                    waiting.push((index, done));
+                }
+                Err(reason) => rejections.push(Rejection { index, reason }),
+            }
+        }
+        for (index, done) in waiting {
+            match tokio::time::timeout(PATIENCE, done).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error @ (PublishError::Refused(_) | PublishError::TooLarge { .. })))) => {
+                    rejections.push(Rejection { index, reason: error.to_string() });
+                }
+                Ok(Ok(Err(PublishError::Closed)) | Err(_)) => {
+                    return Err(SinkError::unavailable(PublishError::Closed));
+                }
+                Err(_) => {
+                    let text = publisher.last_error().unwrap_or_else(|| "no answer from the broker".to_owned());
+                    return Err(SinkError::unavailable(text));
+                }
+            }
+        }
+        if rejections.is_empty() { Ok(()) } else { Err(SinkError::rejected(rejections)) }
+    }
+
+    async fn close(&self) -> Result<(), SinkError> {
+        if let Some(publisher) = self.publisher.get() {
+            publisher.close().await;
+        }
+        Ok(())
+    }
+}

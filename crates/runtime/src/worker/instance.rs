@@ -1,0 +1,158 @@
+//! Instances: one member connection of the group each, with its dispatcher. An instance that breaks by a bug is ended
+//! without acknowledging anything, and the supervisor starts another in its place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidemill_core::{Handler, Scope};
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::io_threads::IoThreads;
+use super::state::{Member, Shared};
+use crate::config::Order;
+use crate::dispatch::{Dispatcher, Execution, Key, RetryPolicy, RouteRuntime};
+use crate::observe::Metrics;
+use crate::router::Router;
+use crate::session::link::Link;
+use crate::session::transport::Connector;
+use crate::session::{Backoff, ConnectOptions, Connection, Outgoing, SessionError, Settings, Status};
+use crate::sink::SinkHandle;
+
+/// A checked route, the same for all instances.
+pub(super) struct RoutePlan {
+    pub(super) name: Box<str>,
+    pub(super) capture_names: Arc<[Box<str>]>,
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) key: Key,
+    pub(super) order: Order,
+    pub(super) execution: Execution,
+    pub(super) timeout: Option<Duration>,
+    pub(super) retry: RetryPolicy,
+}
+
+/// Everything that the instances of a worker have in common.
+pub(super) struct Plan {
+    pub(super) prefix: String,
+    pub(super) random: String,
+    pub(super) connector: Arc<dyn Connector>,
+    /// The client ID is filled in per instance.
+    pub(super) options: ConnectOptions,
+    pub(super) settings: Settings,
+    pub(super) connect_timeout: Duration,
+    pub(super) backoff: Backoff,
+    pub(super) router: Arc<Router>,
+    pub(super) routes: Vec<RoutePlan>,
+    pub(super) sink_names: Arc<[Box<str>]>,
+    pub(super) concurrency: usize,
+    pub(super) metrics: Metrics,
+}
+
+/// What the instances need while the worker runs, and what holds the sinks open.
+pub(super) struct Outlets {
+    pub(super) sinks: Arc<[SinkHandle]>,
+    pub(super) dead_letters: Option<SinkHandle>,
+}
+
+/// How an instance ended.
+pub(super) enum InstanceEnd {
+    /// It left, or was forced to stop.
+    Ended,
+    /// The broker cannot be used.
+    Failed(SessionError),
+    /// A bug: one of its tasks panicked.
+    Crashed(JoinError),
+}
+
+/// Tells an instance to go.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stop {
+    pub(super) leave: CancellationToken,
+    pub(super) force: CancellationToken,
+}
+
+impl Stop {
+    /// One that is told whenever this one is, and can be told alone.
+    pub(super) fn child(&self) -> Self {
+        Self { leave: self.leave.child_token(), force: self.force.child_token() }
+    }
+}
+
+impl Plan {
+    /// Runs instance number `index` to its end.
+    pub(super) async fn run(&self, io: &IoThreads, shared: &Shared, outlets: &Outlets, index: u32, stop: Stop) -> InstanceEnd {
+        let id = super::identity::instance_id(&self.prefix, &self.random, index);
+        let link = Arc::new(Link::default());
+        let status = Arc::new(Status::default());
+        let connection = Connection {
+            connector: Arc::clone(&self.connector),
+            options: ConnectOptions { client_id: id.clone(), ..self.options.clone() },
+            settings: self.settings.clone(),
+            connect_timeout: self.connect_timeout,
+            backoff: self.backoff.clone(),
+            link: Arc::clone(&link),
+            outgoing: Outgoing::new(None),
+            status: Arc::clone(&status),
+            leave: stop.leave.clone(),
+            force: stop.force.clone(),
+        };
+        let metrics = self.metrics.instance(&id);
+        let busy = metrics.busy();
+        let dispatcher = Dispatcher::new(
+            Arc::clone(&link),
+            Arc::clone(&self.router),
+            self.routes(&id, outlets),
+            self.concurrency,
+            metrics,
+            stop.force.clone(),
+        );
+        let id: Arc<str> = id.into();
+        shared.add(Member { id: Arc::clone(&id), status, link, busy });
+        let mut session = AbortOnDropHandle::new(io.spawn(index as usize, connection.run()));
+        let mut dispatcher = AbortOnDropHandle::new(tokio::spawn(dispatcher.run()));
+        let (session, dispatched) = tokio::select! {
+            session = &mut session => {
+                if session.is_err() {
+                    stop.force.cancel();
+                }
+                (session, dispatcher.await)
+            }
+            dispatched = &mut dispatcher => {
+                // The dispatcher ends first only by force or by a bug; either way nobody is left to handle events.
+                stop.force.cancel();
+                (session.await, dispatched)
+            }
+        };
+        shared.remove(&id);
+        match (session, dispatched) {
+            (Err(crash), _) | (_, Err(crash)) => InstanceEnd::Crashed(crash),
+            (Ok(Err(error)), Ok(())) => InstanceEnd::Failed(error),
+            (Ok(Ok(())), Ok(())) => InstanceEnd::Ended,
+        }
+    }
+
+    fn routes(&self, instance: &str, outlets: &Outlets) -> Vec<Arc<RouteRuntime>> {
+        let runtime = |(at, plan): (usize, &RoutePlan)| {
+            Arc::new(RouteRuntime {
+                id: u16::try_from(at).unwrap_or(u16::MAX),
+                scope: Arc::new(Scope {
+                    route: plan.name.clone(),
+                    instance: instance.into(),
+                    sinks: Arc::clone(&self.sink_names),
+                }),
+                capture_names: Arc::from(&*plan.capture_names),
+                handler: Arc::clone(&plan.handler),
+                key: plan.key.clone(),
+                order: plan.order,
+                execution: plan.execution,
+                timeout: plan.timeout,
+                retry: plan.retry,
+                sinks: Arc::clone(&outlets.sinks),
+                dead_letters: outlets.dead_letters.clone(),
+                metrics: self.metrics.route(at, &plan.name),
+            })
+        };
+        self.routes.iter().enumerate().map(runtime).collect()
+    }
+}

@@ -1,0 +1,20 @@
+//! The worker: one process's part of the group. It is built once, with every mistake reported at once, and then run.
+
+mod builder;
+mod dead_letters;
+mod identity;
+mod instance;
+mod io_threads;
+mod route;
+mod run;
+mod signal;
+mod state;
+
+pub use builder::WorkerBuilder;
+pub use route::Route;
+pub use run::{Summary, Worker};
+pub use signal::shutdown_signal;
+pub use state::{InstanceStatus, WorkerHandle, WorkerStatus};
+
+#[cfg(feature = "admin")]
+pub(crate) use state::Shared;

@@ -1,0 +1,83 @@
+//! Routes as the user declares them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidemill_core::Handler;
+
+use crate::config::Order;
+use crate::dispatch::{Execution, Key};
+
+/// A topic pattern bound to a handler. What it leaves open comes from the configuration.
+#[must_use]
+pub struct Route {
+    pub(super) pattern: String,
+    pub(super) name: Option<String>,
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) key: Key,
+    pub(super) order: Option<Order>,
+    pub(super) execution: Execution,
+    pub(super) timeout: Option<Duration>,
+    pub(super) max_attempts: Option<u32>,
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route").field("pattern", &self.pattern).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Route {
+    /// Binds a pattern such as `plant/{line}/temperature` to a handler. The pattern is checked when the worker is built.
+    pub fn new(pattern: impl Into<String>, handler: impl Handler) -> Self {
+        Self {
+            pattern: pattern.into(),
+            name: None,
+            handler: Arc::new(handler),
+            key: Key::Topic,
+            order: None,
+            execution: Execution::default(),
+            timeout: None,
+            max_attempts: None,
+        }
+    }
+
+    /// Names the route in metrics, logs and dead letters; without a name it goes by its pattern.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets what order is kept by; the topic otherwise.
+    pub fn key(mut self, key: Key) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Sets in which order events are handled; `dispatch.order` otherwise.
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = Some(order);
+        self
+    }
+
+    /// Sets where the handler runs.
+    pub fn execution(mut self, execution: Execution) -> Self {
+        self.execution = execution;
+        self
+    }
+
+    /// Cuts an attempt that takes longer; `dispatch.timeout` otherwise. A cut drops the handler's future at its current
+    /// `.await`, and counts as a failed attempt.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Sets how often an event is tried before it goes to the dead letters, 0 for no limit; `retry.max_attempts`
+    /// otherwise.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = Some(attempts);
+        self
+    }
+}

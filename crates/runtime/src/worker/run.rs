@@ -1,0 +1,362 @@
+//! Running a worker: start everything, keep it running, leave without loss.
+//!
+//! ORDER of leaving (G7): not ready; every instance unsubscribes, finishes and acknowledges what it has, and
+//! disconnects; then no event can reach a sink any more, so the sinks are flushed and closed; then handlers stop.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tidemill_core::{Sink, report};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, info, warn};
+
+use super::builder::{DEAD_LETTERS, WorkerBuilder};
+use super::dead_letters::TopicDeadLetters;
+use super::instance::{InstanceEnd, Outlets, Plan, Stop};
+use super::io_threads::IoThreads;
+use super::state::{Shared, WorkerHandle};
+use crate::config::Config;
+use crate::error::{RunError, RunErrorKind};
+use crate::observe::Outcome;
+use crate::session::link::Link;
+use crate::session::{Backoff, ConnectOptions, Connection, Outgoing, Phase, Publisher, SessionError, Settings, Status};
+use crate::sink::{SinkEngine, SinkHandle, SinkSettings};
+
+/// After the drain's deadline: what sinks and handlers get to let go.
+const LAST_CALL: Duration = Duration::from_secs(5);
+
+/// A named sink.
+pub(super) struct SinkPlan {
+    pub(super) name: Box<str>,
+    pub(super) sink: Arc<dyn Sink>,
+}
+
+/// One process's part of the group, ready to run.
+pub struct Worker {
+    config: Config,
+    plan: Arc<Plan>,
+    sinks: Vec<SinkPlan>,
+    shared: Arc<Shared>,
+    one_runtime: bool,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// What a worker did, from its metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Events received.
+    pub received: u64,
+    /// Events whose handler returned `Ok` and whose records were written.
+    pub handled: u64,
+    /// Events written to the dead-letter destination.
+    pub dead_lettered: u64,
+    /// Events dropped by policy.
+    pub dropped: u64,
+    /// Events whose session was lost before they were finished.
+    pub abandoned: u64,
+}
+
+type Instances<'a> = FuturesUnordered<std::pin::Pin<Box<dyn Future<Output = (u32, InstanceEnd)> + Send + 'a>>>;
+
+impl Worker {
+    /// Begins to assemble a worker.
+    pub fn builder(config: Config) -> WorkerBuilder {
+        WorkerBuilder::new(config)
+    }
+
+    pub(super) fn assembled(
+        config: Config,
+        plan: Plan,
+        sinks: Vec<SinkPlan>,
+        shared: Arc<Shared>,
+        one_runtime: bool,
+    ) -> Self {
+        Self { config, plan: Arc::new(plan), sinks, shared, one_runtime }
+    }
+
+    /// A handle to look at the worker while it runs.
+    #[must_use]
+    pub fn handle(&self) -> WorkerHandle {
+        WorkerHandle(Arc::clone(&self.shared))
+    }
+
+    /// Runs until `shutdown` is ready, then leaves the group without loss, within `drain.deadline`.
+    ///
+    /// Not cancel-safe: dropping the future ends everything at once. Nothing is acknowledged wrongly then, but what was
+    /// unfinished comes again.
+    ///
+    /// # Errors
+    /// See [`RunErrorKind`]. A lost or unreachable broker is not an error unless `mqtt.startup_timeout` says so.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()> + Send) -> Result<Summary, RunError> {
+        for problem in self.config.warnings() {
+            warn!("{problem}");
+        }
+        let started = self.start_handlers().await?;
+        let result = self.run_started(shutdown).await;
+        let until = Instant::now() + LAST_CALL;
+        for handler in started {
+            if timeout_at(until, handler.stop()).await.is_err() {
+                warn!("a handler's `stop` takes too long and is cut");
+            }
+        }
+        result
+    }
+
+    async fn start_handlers(&self) -> Result<Vec<Arc<dyn tidemill_core::Handler>>, RunError> {
+        let mut started = Vec::new();
+        for route in &self.plan.routes {
+            if let Err(error) = route.handler.start().await {
+                for handler in started {
+                    tidemill_core::Handler::stop(&handler).await;
+                }
+                let text = format!("start the handler of route {:?}", route.name);
+                return Err(RunError::new(RunErrorKind::HandlerStart, text).with_source(error));
+            }
+            started.push(Arc::clone(&route.handler));
+        }
+        Ok(started)
+    }
+
+    async fn run_started(&self, shutdown: impl Future<Output = ()> + Send) -> Result<Summary, RunError> {
+        for plan in &self.sinks {
+            plan.sink.open().await.map_err(|error| {
+                RunError::new(RunErrorKind::SinkOpen, format!("open sink {:?}", plan.name)).with_source(error)
+            })?;
+        }
+        let io = Arc::new(match self.one_runtime {
+            true => IoThreads::current(),
+            false => IoThreads::start(self.config.runtime.io_threads)?,
+        });
+        #[cfg(feature = "admin")]
+        let _admin = match self.config.admin.enabled {
+            true => Some(crate::admin::start(&self.config.admin, Arc::clone(&self.shared)).await?),
+            false => None,
+        };
+        let force_sinks = CancellationToken::new();
+        let (outlets, mut engines) = self.start_sinks(&io, &force_sinks);
+        info!(
+            broker = self.config.mqtt.url,
+            group = self.config.group.name,
+            instances = self.config.instances,
+            "worker starts"
+        );
+
+        let stop = Stop::default();
+        let result = self.supervise(&io, &outlets, &stop, shutdown).await;
+
+        // No instance is left, so these are the last handles: the engines write what they have and end.
+        drop(outlets);
+        let flushed = timeout_at(Instant::now() + LAST_CALL, async { while engines.next().await.is_some() {} }).await;
+        if flushed.is_err() {
+            force_sinks.cancel();
+            while engines.next().await.is_some() {}
+        }
+        let summary = self.summary();
+        info!(
+            received = summary.received,
+            handled = summary.handled,
+            dead_lettered = summary.dead_lettered,
+            dropped = summary.dropped,
+            abandoned = summary.abandoned,
+            "worker ended"
+        );
+        result.map(|()| summary)
+    }
+
+    fn summary(&self) -> Summary {
+        let (received, finished) = self.shared.metrics.totals(&self.shared.routes);
+        Summary {
+            received,
+            handled: finished[Outcome::Handled as usize],
+            dead_lettered: finished[Outcome::DeadLettered as usize],
+            dropped: finished[Outcome::Dropped as usize],
+            abandoned: finished[Outcome::Abandoned as usize],
+        }
+    }
+
+    fn start_sinks(
+        &self,
+        io: &Arc<IoThreads>,
+        force: &CancellationToken,
+    ) -> (Outlets, FuturesUnordered<AbortOnDropHandle<()>>) {
+        let engines = FuturesUnordered::new();
+        let run = |engine: SinkEngine| engines.push(AbortOnDropHandle::new(tokio::spawn(engine.run())));
+        let engine = |at: usize, name: &str, sink: Arc<dyn Sink>, dead_letters: Option<SinkHandle>| {
+            let metrics = self.shared.metrics.sink(at, name);
+            SinkEngine::new(name.into(), sink, SinkSettings::default(), metrics, dead_letters, force.clone())
+        };
+        let chosen = self.config.dead_letters.sink.as_deref();
+        let built_in = chosen.is_none().then(|| {
+            let (built_in, handle) = engine(self.sinks.len(), DEAD_LETTERS, self.topic_dead_letters(io), None);
+            run(built_in);
+            handle
+        });
+        // The chosen sink first, so that the others can be given its handle; it has nowhere to send its own refusals.
+        let mut handles: Vec<Option<SinkHandle>> = self.sinks.iter().map(|_| None).collect();
+        let mut dead_letters = built_in;
+        let chosen_at = self.sinks.iter().position(|plan| Some(&*plan.name) == chosen);
+        let order = chosen_at.into_iter().chain((0..self.sinks.len()).filter(|at| Some(*at) != chosen_at));
+        for at in order {
+            let plan = &self.sinks[at];
+            let (started, handle) = engine(at, &plan.name, Arc::clone(&plan.sink), dead_letters.clone());
+            run(started);
+            if Some(at) == chosen_at {
+                dead_letters = Some(handle.clone());
+            }
+            handles[at] = Some(handle);
+        }
+        (Outlets { sinks: handles.into_iter().flatten().collect(), dead_letters }, engines)
+    }
+
+    /// The built-in destination: a topic, over a connection that starts with the first dead letter.
+    fn topic_dead_letters(&self, io: &Arc<IoThreads>) -> Arc<dyn Sink> {
+        let plan = Arc::clone(&self.plan);
+        let io = Arc::downgrade(io);
+        let start = move || {
+            let (sender, requests) = tokio::sync::mpsc::channel(Publisher::QUEUE);
+            let id = format!("{}-{}-dead", plan.prefix, plan.random);
+            let connection = Connection {
+                connector: Arc::clone(&plan.connector),
+                options: ConnectOptions { client_id: id, will: None, ..plan.options.clone() },
+                settings: Settings { filters: Vec::new(), ..plan.settings.clone() },
+                connect_timeout: plan.connect_timeout,
+                backoff: plan.backoff.clone(),
+                link: Arc::new(Link::default()),
+                outgoing: Outgoing::new(Some(requests)),
+                status: Arc::new(Status::default()),
+                leave: CancellationToken::new(),
+                force: CancellationToken::new(),
+            };
+            let publisher = Publisher::new(sender, &connection);
+            if let Some(io) = io.upgrade() {
+                io.spawn(0, async move {
+                    if let Err(error) = connection.run().await {
+                        error!(error = report(&error), "the connection for dead letters cannot be used");
+                    }
+                });
+            }
+            publisher
+        };
+        let prefix = self.config.dead_letters.topic_prefix.clone();
+        Arc::new(TopicDeadLetters::new(prefix, self.config.mqtt.version, Box::new(start)))
+    }
+
+    /// Keeps the instances running until `shutdown`, then drains them.
+    async fn supervise(
+        &self,
+        io: &IoThreads,
+        outlets: &Outlets,
+        stop: &Stop,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), RunError> {
+        let mut instances = Instances::new();
+        for index in 0..self.config.instances {
+            instances.push(self.instance(io, outlets, index, stop.child(), Duration::ZERO));
+        }
+        let mut restart = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
+        let startup = self.startup_failed();
+        tokio::pin!(shutdown, startup);
+        let mut failure = None;
+        while failure.is_none() {
+            tokio::select! {
+                () = &mut shutdown => break,
+                error = &mut startup => failure = Some(error),
+                Some((index, end)) = instances.next() => match end {
+                    InstanceEnd::Ended => {}
+                    InstanceEnd::Failed(error) => failure = Some(unusable(error)),
+                    InstanceEnd::Crashed(crash) => {
+                        error!(index, error = %crash, "an instance crashed; this is a defect; starting it again");
+                        instances.push(self.instance(io, outlets, index, stop.child(), restart.next()));
+                    }
+                },
+            }
+        }
+        self.shared.begin_drain();
+        let drained = self.drain(&mut instances, stop).await;
+        match failure {
+            Some(error) => Err(error),
+            None => drained,
+        }
+    }
+
+    fn instance<'a>(
+        &'a self,
+        io: &'a IoThreads,
+        outlets: &'a Outlets,
+        index: u32,
+        stop: Stop,
+        delay: Duration,
+    ) -> std::pin::Pin<Box<dyn Future<Output = (u32, InstanceEnd)> + Send + 'a>> {
+        Box::pin(async move {
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
+            (index, self.plan.run(io, &self.shared, outlets, index, stop).await)
+        })
+    }
+
+    async fn drain(&self, instances: &mut Instances<'_>, stop: &Stop) -> Result<(), RunError> {
+        let deadline = self.config.drain.deadline;
+        info!(?deadline, "worker leaves its group");
+        stop.leave.cancel();
+        let all = async {
+            while let Some((index, end)) = instances.next().await {
+                match end {
+                    InstanceEnd::Ended => {}
+                    InstanceEnd::Failed(error) => warn!(index, error = report(&error), "an instance failed while leaving"),
+                    InstanceEnd::Crashed(crash) => error!(index, error = %crash, "an instance crashed while leaving"),
+                }
+            }
+        };
+        tokio::pin!(all);
+        tokio::select! {
+            () = &mut all => return Ok(()),
+            () = sleep_until(Instant::now() + deadline) => {}
+        }
+        let unfinished = self.shared.status().unfinished;
+        warn!(unfinished, "the drain's deadline passed; what is unfinished stays unacknowledged");
+        stop.force.cancel();
+        all.await;
+        let text = format!(
+            "the drain's deadline of {deadline:?} passed with {unfinished} event(s) unfinished; \
+             they stay unacknowledged; raise `drain.deadline` above what a handler may take"
+        );
+        Err(RunError::new(RunErrorKind::DrainDeadline, text))
+    }
+
+    /// Ready when no instance has been connected by the end of `mqtt.startup_timeout`.
+    async fn startup_failed(&self) -> RunError {
+        let limit = self.config.mqtt.startup_timeout;
+        if limit.is_zero() {
+            return std::future::pending().await;
+        }
+        sleep(limit).await;
+        let members = self.shared.members();
+        if members.iter().any(|member| member.status.epoch() > 0 || member.status.phase() == Phase::Ready) {
+            return std::future::pending().await;
+        }
+        let last = members.iter().find_map(|member| member.status.last_error());
+        let text = format!("no connection to {} within {limit:?} of the start", self.config.mqtt.url);
+        let error = RunError::new(RunErrorKind::Broker, text);
+        match last {
+            Some(last) => error.with_source(last),
+            None => error,
+        }
+    }
+}
+
+fn unusable(error: SessionError) -> RunError {
+    RunError::new(RunErrorKind::Broker, "the broker cannot be used").with_source(error)
+}

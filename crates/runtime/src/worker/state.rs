@@ -1,0 +1,275 @@
+//! What a running worker shows of itself: to the admin server, to handles, to tests.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::observe::{Busy, Metrics, Outcome};
+use crate::session::link::Link;
+use crate::session::{Phase, Status};
+
+/// Deliveries that nobody has looked at for this long mean that the dispatcher is stuck.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// One instance, as the worker's state knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) id: Arc<str>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) link: Arc<Link>,
+    pub(crate) busy: Arc<Busy>,
+}
+
+/// State that a running worker shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) group: Option<String>,
+    pub(crate) window: usize,
+    pub(crate) registry: prometheus::Registry,
+    pub(crate) metrics: Metrics,
+    pub(crate) routes: Vec<Box<str>>,
+    members: Mutex<Vec<Member>>,
+    changed: Notify,
+    draining: AtomicBool,
+    admin_address: watch::Sender<Option<std::net::SocketAddr>>,
+    progress: Mutex<Vec<Progress>>,
+}
+
+#[derive(Clone, Debug)]
+struct Progress {
+    id: Arc<str>,
+    finished: u64,
+    since: Instant,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        group: Option<String>,
+        window: usize,
+        registry: prometheus::Registry,
+        metrics: Metrics,
+        routes: Vec<Box<str>>,
+    ) -> Self {
+        Self {
+            group,
+            window,
+            registry,
+            metrics,
+            routes,
+            members: Mutex::default(),
+            changed: Notify::new(),
+            draining: AtomicBool::new(false),
+            admin_address: watch::Sender::new(None),
+            progress: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn add(&self, member: Member) {
+        self.lock().push(member);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn remove(&self, id: &str) {
+        self.lock().retain(|member| &*member.id != id);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn members(&self) -> Vec<Member> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Member>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The address that the admin server listens on.
+    #[cfg(feature = "admin")]
+    pub(crate) fn set_admin_address(&self, address: std::net::SocketAddr) {
+        self.admin_address.send_replace(Some(address));
+    }
+
+    pub(crate) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether every instance is connected and subscribed, and the worker is not leaving.
+    pub(crate) fn is_ready(&self) -> bool {
+        let members = self.lock();
+        !self.is_draining() && !members.is_empty() && members.iter().all(|m| m.status.phase() == Phase::Ready)
+    }
+
+    /// Instances whose dispatcher has looked at nothing for a long time although deliveries wait: progress, not age.
+    pub(crate) fn stuck(&self) -> Vec<Arc<str>> {
+        let members = self.members();
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.retain(|seen| members.iter().any(|member| member.id == seen.id));
+        let mut stuck = Vec::new();
+        for member in members {
+            let finished = member.status.acked();
+            let at = match progress.iter().position(|seen| seen.id == member.id) {
+                Some(at) => at,
+                None => {
+                    progress.push(Progress { id: Arc::clone(&member.id), finished, since: Instant::now() });
+                    progress.len() - 1
+                }
+            };
+            let seen = &mut progress[at];
+            if seen.finished != finished || !member.link.has_inbound() {
+                seen.finished = finished;
+                seen.since = Instant::now();
+            } else if seen.since.elapsed() >= STUCK {
+                stuck.push(member.id);
+            }
+        }
+        stuck
+    }
+
+    /// Brings the gauges up to date that are computed when someone looks.
+    #[cfg(feature = "admin")]
+    pub(crate) fn refresh_gauges(&self) {
+        let members = self.members();
+        let phases = members.iter().map(|member| member.status.phase());
+        let occupied: usize = members.iter().map(|member| member.status.occupied()).sum();
+        let busy = members.iter().filter(|member| member.busy.running() > 0).count();
+        self.metrics.refresh(phases, occupied, self.window * members.len(), busy);
+    }
+
+    pub(crate) fn status(&self) -> WorkerStatus {
+        let (received, finished) = self.metrics.totals(&self.routes);
+        let instances = self.members().iter().map(|member| InstanceStatus::of(member, self.window)).collect();
+        WorkerStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            group: self.group.clone(),
+            ready: self.is_ready(),
+            draining: self.is_draining(),
+            received,
+            handled: finished[Outcome::Handled as usize],
+            dead_lettered: finished[Outcome::DeadLettered as usize],
+            dropped: finished[Outcome::Dropped as usize],
+            abandoned: finished[Outcome::Abandoned as usize],
+            unfinished: received.saturating_sub(finished.iter().sum()),
+            instances,
+        }
+    }
+}
+
+/// A worker as `/status` shows it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct WorkerStatus {
+    /// Version of the runtime.
+    pub version: &'static str,
+    /// Name of the group; `None` without one.
+    pub group: Option<String>,
+    /// Every instance is connected and subscribed, and the worker is not leaving.
+    pub ready: bool,
+    /// The worker is leaving its group.
+    pub draining: bool,
+    /// Events received so far.
+    pub received: u64,
+    /// Events that ended as handled.
+    pub handled: u64,
+    /// Events that ended in the dead letters.
+    pub dead_lettered: u64,
+    /// Events that were dropped by policy.
+    pub dropped: u64,
+    /// Events whose session was lost before they were finished.
+    pub abandoned: u64,
+    /// Events received and not finished.
+    pub unfinished: u64,
+    /// The instances.
+    pub instances: Vec<InstanceStatus>,
+}
+
+/// An instance as `/status` shows it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct InstanceStatus {
+    /// Its ID, which is its MQTT client ID.
+    pub id: String,
+    /// Where its connection stands.
+    pub phase: Phase,
+    /// Number of its session, counting from 1; 0 before the first.
+    pub epoch: u64,
+    /// Events received over all sessions.
+    pub received: u64,
+    /// Acknowledgements sent over all sessions.
+    pub acked: u64,
+    /// Events of this session that are not acknowledged.
+    pub unacknowledged: usize,
+    /// How much of the window is in use, from 0 to 1 and beyond when the broker overshoots.
+    pub window_use: f64,
+    /// Handlers that are waiting.
+    pub running: usize,
+    /// Events that wait for their lane or a free place.
+    pub queued: usize,
+    /// Why the connection is down.
+    pub last_error: Option<String>,
+}
+
+impl InstanceStatus {
+    fn of(member: &Member, window: usize) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "windows are small numbers")]
+        let window_use = member.status.occupied() as f64 / window.max(1) as f64;
+        Self {
+            id: member.id.to_string(),
+            phase: member.status.phase(),
+            epoch: member.status.epoch(),
+            received: member.status.received(),
+            acked: member.status.acked(),
+            unacknowledged: member.status.unacked(),
+            window_use,
+            running: member.busy.running(),
+            queued: member.busy.queued(),
+            last_error: member.status.last_error(),
+        }
+    }
+}
+
+/// Looks at a worker while it runs. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct WorkerHandle(pub(super) Arc<Shared>);
+
+impl WorkerHandle {
+    /// The worker as it is now.
+    #[must_use]
+    pub fn status(&self) -> WorkerStatus {
+        self.0.status()
+    }
+
+    /// Waits for the address that the admin server listens on; for ever when it is switched off. Cancel-safe.
+    pub async fn admin_address(&self) -> std::net::SocketAddr {
+        let mut address = self.0.admin_address.subscribe();
+        match address.wait_for(Option::is_some).await {
+            Ok(address) if let Some(address) = *address => address,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Waits until every instance is connected and subscribed. Cancel-safe.
+    pub async fn ready(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            let waiting = self.0.members().into_iter().find(|member| member.status.phase() != Phase::Ready);
+            match waiting {
+                None if self.0.is_ready() => return,
+                None => changed.await,
+                Some(member) => {
+                    let mut phase = member.status.watch();
+                    tokio::select! {
+                        _ = phase.wait_for(|phase| *phase == Phase::Ready) => {}
+                        () = changed => {}
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Records as lines: the one encoding that all line-writing sinks share.
+//!
+//! Invariant: what comes out is whole lines. Each accepted record is one line that ends with `\n` and has no line
+//! break inside; a refused record leaves no trace in the output.
+
+mod json;
+mod ndjson;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, PoisonError};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tidemill_core::{Record, Rejection, SinkError};
+
+/// What a record looks like as a line of text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LineFormat {
+    /// A JSON object per line; takes any record, which is why it is the default.
+    ///
+    /// Members, absent ones left out: `topic`, `key`, `key_encoding`, `idempotency_key`, `content_type`, `headers`
+    /// (a list of `[name, value]`, because names may repeat), `payload_encoding`, `payload`.
+    ///
+    /// `payload` is a JSON value when the content type says JSON (`application/json` or `…+json`), else a string.
+    /// `payload_encoding` stands only where that is not so: `text` for a payload that claims to be JSON and is not
+    /// (or that common parsers would refuse), `base64` for one that is not UTF-8. `key` is a string, with
+    /// `key_encoding` `base64` when it is not UTF-8.
+    #[default]
+    Ndjson,
+    /// The payload alone, as it is. Key, headers and the rest are not written. A record whose payload has a line
+    /// break (`\n` or `\r`) is refused, because it could not be told from two records.
+    Lines,
+}
+
+/// A batch as lines, and the records that cannot be one.
+pub(crate) struct Encoded {
+    pub(crate) lines: Vec<u8>,
+    pub(crate) rejections: Vec<Rejection>,
+}
+
+/// Encodes batches into one buffer that goes round, so that a record costs no allocation.
+pub(crate) struct Encoder {
+    format: LineFormat,
+    /// The buffer of the last batch. A write that is cancelled keeps its buffer; the next one then starts afresh.
+    spare: Mutex<Vec<u8>>,
+}
+
+impl Encoder {
+    /// More than this is given back to the allocator: one outsize batch should not cost memory for ever.
+    const SPARE_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+    pub(crate) fn new(format: LineFormat) -> Self {
+        Self { format, spare: Mutex::default() }
+    }
+
+    /// Encodes a batch. The buffer comes back with [`Encoder::recycle`].
+    pub(crate) fn encode(&self, batch: &[Record]) -> Encoded {
+        let mut lines = std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut rejections = Vec::new();
+        for (index, record) in batch.iter().enumerate() {
+            let whole = lines.len();
+            let line = match self.format {
+                LineFormat::Ndjson => ndjson::push(&mut lines, record).map_err(|error| error.to_string()),
+                LineFormat::Lines => push_payload(&mut lines, &record.payload),
+            };
+            match line {
+                Ok(()) => lines.push(b'\n'),
+                Err(reason) => {
+                    lines.truncate(whole);
+                    rejections.push(Rejection { index, reason });
+                }
+            }
+        }
+        Encoded { lines, rejections }
+    }
+
+    /// Takes the buffer back once its lines are written.
+    pub(crate) fn recycle(&self, mut lines: Vec<u8>) {
+        lines.clear();
+        lines.shrink_to(Self::SPARE_MAX_BYTES);
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = lines;
+    }
+}
+
+/// The result of a batch whose accepted records were written.
+pub(crate) fn written(rejections: Vec<Rejection>) -> Result<(), SinkError> {
+    if rejections.is_empty() { Ok(()) } else { Err(SinkError::rejected(rejections)) }
+}
+
+fn push_payload(lines: &mut Vec<u8>, payload: &[u8]) -> Result<(), String> {
+    match memchr::memchr2(b'\n', b'\r', payload) {
+        None => {
+            lines.extend_from_slice(payload);
+            Ok(())
+        }
+        Some(at) => Err(format!("payload has a line break at byte {at}: write it with the format ndjson")),
+    }
+}

@@ -1,0 +1,137 @@
+//! Settings of the file sink, and the reason for each default.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::LineFormat;
+
+/// Settings of [`File`](crate::File). Only the path has no default: no path is right for everyone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct FileConfig {
+    /// The file to append to. A relative path starts at the directory the worker was started in. One sink writes
+    /// one file: replicas that share a volume need a path each.
+    pub path: PathBuf,
+    /// What a record looks like. Default: `ndjson`, which takes any record.
+    #[serde(default)]
+    pub format: LineFormat,
+    /// When a file is set aside and a new one begun. Default: never, the path holds everything.
+    #[serde(default)]
+    pub rotate: RotateConfig,
+    /// When written records are forced to the disk. Default: `batch`.
+    #[serde(default)]
+    pub fsync: Fsync,
+    /// Whether missing directories of the path are created. Default: yes, a fresh volume is empty.
+    #[serde(default = "create_dirs")]
+    pub create_dirs: bool,
+}
+
+fn create_dirs() -> bool {
+    true
+}
+
+impl FileConfig {
+    /// Settings for this path, the rest as by default.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            format: LineFormat::default(),
+            rotate: RotateConfig::default(),
+            fsync: Fsync::default(),
+            create_dirs: create_dirs(),
+        }
+    }
+
+    /// Sets what a record looks like.
+    #[must_use]
+    pub fn format(mut self, format: LineFormat) -> Self {
+        self.format = format;
+        self
+    }
+
+    /// Sets when a file is set aside and a new one begun.
+    #[must_use]
+    pub fn rotate(mut self, rotate: RotateConfig) -> Self {
+        self.rotate = rotate;
+        self
+    }
+
+    /// Sets when written records are forced to the disk.
+    #[must_use]
+    pub fn fsync(mut self, fsync: Fsync) -> Self {
+        self.fsync = fsync;
+        self
+    }
+
+    /// Sets whether missing directories of the path are created.
+    #[must_use]
+    pub fn create_dirs(mut self, create_dirs: bool) -> Self {
+        self.create_dirs = create_dirs;
+        self
+    }
+}
+
+/// When a file is set aside as `name.<UTC time>[-n].ext` and a new one begun. Rotation never splits a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RotateConfig {
+    /// Rotate before a batch that would make the file longer than this, in bytes. 0 means never, the default: who
+    /// reads the path should ask for it to be renamed. Only a batch that is longer by itself makes a longer file.
+    pub max_bytes: u64,
+    /// Rotate this long after the first record of the file, also when nothing is written any more. 0 means never,
+    /// the default. For a file found at start its creation time counts, where the file system knows it.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub max_age: Duration,
+    /// How many rotated files to keep; older ones are deleted. 0 means all, the default: nothing is deleted unasked.
+    pub keep: u32,
+}
+
+impl RotateConfig {
+    /// Sets the length to rotate at, in bytes; 0 means never.
+    #[must_use]
+    pub fn max_bytes(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// Sets the age to rotate at; zero means never.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = max_age;
+        self
+    }
+
+    /// Sets how many rotated files to keep; 0 means all.
+    #[must_use]
+    pub fn keep(mut self, keep: u32) -> Self {
+        self.keep = keep;
+        self
+    }
+}
+
+/// When written records are forced to the disk, and so what an acknowledged event survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fsync {
+    /// After every batch, before its events are acknowledged: they survive a power failure. The default, because
+    /// an acknowledged event should be a safe one.
+    #[default]
+    Batch,
+    /// At most this long after a batch: a power failure may cost the acknowledged events of that time, a crash of
+    /// the worker costs none. Zero means after every batch.
+    Interval(
+        #[serde(with = "humantime_serde")]
+        #[schemars(with = "String")]
+        Duration,
+    ),
+    /// When the operating system likes, also on rotation and at the end. A crash of the worker still costs none.
+    Never,
+}

@@ -1,0 +1,9 @@
+//! Records as lines on standard output, for pipes, containers whose logs are collected, and first steps.
+
+mod config;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+pub use config::StdoutConfig;
+pub use sink::Stdout;

@@ -1,0 +1,160 @@
+//! The programs that tests use and cargo does not bring: which are missing, and how to get them.
+//!
+//! Nothing is ever started: Debian's packages start the server they carry where they can, which would take the
+//! well-known port on a developer's machine. Tests start their own servers on free ports.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::failure::Failure;
+use crate::process;
+
+/// A program that some tests run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    program: &'static str,
+    package: &'static str,
+    purpose: &'static str,
+    /// Whether continuous integration must have it.
+    required: bool,
+    /// The service of that package, if it has one.
+    service: Option<&'static str>,
+}
+
+const NEEDS: [Need; 3] = [
+    Need {
+        program: "mosquitto",
+        package: "mosquitto",
+        purpose: "tests against a real broker",
+        required: true,
+        service: Some("mosquitto.service"),
+    },
+    Need {
+        program: "mosquitto_pub",
+        package: "mosquitto-clients",
+        purpose: "tests with a client that is not ours",
+        required: true,
+        service: None,
+    },
+    Need { program: "valgrind", package: "valgrind", purpose: "counting instructions", required: false, service: None },
+];
+
+/// What is still missing after [`install`].
+#[derive(Debug)]
+pub(crate) struct Missing(Vec<&'static Need>);
+
+impl Missing {
+    /// Whether continuous integration cannot do without it.
+    pub(crate) fn any_required(&self) -> bool {
+        self.0.iter().any(|need| need.required)
+    }
+
+    /// One line per missing program, and the command that installs them all; nothing when nothing is missing.
+    pub(crate) fn advice(&self) -> Vec<String> {
+        let mut lines: Vec<String> =
+            self.0.iter().map(|need| format!("{} is missing: {}", need.program, need.purpose)).collect();
+        if !lines.is_empty() {
+            lines.push(format!("install on Debian with: sudo apt-get install {}", self.packages().join(" ")));
+        }
+        lines
+    }
+
+    fn packages(&self) -> Vec<&'static str> {
+        self.0.iter().map(|need| need.package).collect()
+    }
+}
+
+/// Looks what is missing, without changing anything.
+pub(crate) fn look() -> Missing {
+    missing(process::has_program)
+}
+
+/// Installs what is missing if this machine lets us, and returns what is missing after that.
+pub(crate) fn install() -> Result<Missing, Failure> {
+    let before = look();
+    if before.0.is_empty() {
+        return Ok(before);
+    }
+    let Some(prefix) = privilege()? else { return Ok(before) };
+    let mut install = vec!["apt-get", "install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"];
+    install.extend(before.packages());
+    let update = ["apt-get", "update", "--quiet"];
+    // A machine that never fetched the lists knows no package, one with old lists asks for files that are gone.
+    let fresh = has_package_lists() && privileged(prefix, &install)?;
+    if !fresh && privileged(prefix, &update)? {
+        privileged(prefix, &install)?;
+    }
+    let after = look();
+    if Path::new("/run/systemd/system").exists() {
+        for service in before.0.iter().filter_map(|need| need.service) {
+            // The package switches its service on for the next start of the machine; only the program was wanted.
+            privileged(prefix, &["systemctl", "disable", "--quiet", service])?;
+        }
+    }
+    Ok(after)
+}
+
+fn missing(has: impl Fn(&str) -> bool) -> Missing {
+    Missing(NEEDS.iter().filter(|need| !has(need.program)).collect())
+}
+
+/// How to run a command as root without being asked for anything; `None` where that is impossible.
+fn privilege() -> Result<Option<&'static [&'static str]>, Failure> {
+    if !process::has_program("apt-get") {
+        return Ok(None);
+    }
+    let id = Command::new("id").arg("-u").output().map_err(|e| Failure::because("ask for the user's number", e))?;
+    if id.stdout.trim_ascii() == b"0" {
+        return Ok(Some(&[]));
+    }
+    if !process::has_program("sudo") {
+        return Ok(None);
+    }
+    let asked = process::run(Command::new("sudo").args(["-n", "true"]).stdin(Stdio::null()).stderr(Stdio::null()))?;
+    Ok(asked.success().then_some(&["sudo", "-n"]))
+}
+
+fn has_package_lists() -> bool {
+    std::fs::read_dir("/var/lib/apt/lists")
+        .is_ok_and(|lists| lists.flatten().any(|list| list.file_name().to_string_lossy().contains("_Packages")))
+}
+
+fn privileged(prefix: &[&str], command: &[&str]) -> Result<bool, Failure> {
+    // `env` carries the variables through sudo. Both of the last two say "start nothing": init scripts honour the
+    // first, systemctl the second.
+    let variables = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "SYSTEMD_OFFLINE=1"];
+    let mut words = prefix.iter().chain(&variables).chain(command);
+    let Some(program) = words.next() else { return Ok(false) };
+    Ok(process::run(Command::new(program).args(words).stdin(Stdio::null()))?.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_advised_when_everything_is_there() {
+        let missing = missing(|_| true);
+        assert!(missing.advice().is_empty());
+        assert!(!missing.any_required());
+    }
+
+    #[test]
+    fn the_advice_names_each_program_and_one_command_for_all() {
+        let missing = missing(|program| program == "valgrind");
+        assert_eq!(
+            missing.advice(),
+            [
+                "mosquitto is missing: tests against a real broker",
+                "mosquitto_pub is missing: tests with a client that is not ours",
+                "install on Debian with: sudo apt-get install mosquitto mosquitto-clients",
+            ]
+        );
+        assert!(missing.any_required());
+    }
+
+    #[test]
+    fn continuous_integration_can_do_without_an_optional_program() {
+        assert!(!missing(|program| program != "valgrind").any_required());
+    }
+}
