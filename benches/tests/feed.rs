@@ -43,15 +43,6 @@ fn qos_0_needs_no_acks() {
     assert!(table.contains("| floor") && table.contains("| rumqttc-auto"), "{table}");
 }
 
-#[cfg(not(feature = "tidemill"))]
-#[test]
-fn a_client_that_is_not_built_names_its_feature() {
-    let output = feed(&["--clients", "tidemill"]);
-    assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("--features tidemill"), "{}", text(&output.stderr));
-}
-
-#[cfg(feature = "tidemill")]
 #[test]
 fn the_worker_acknowledges_everything_in_order() {
     let output = feed(&["--json", "--clients", "tidemill"]);

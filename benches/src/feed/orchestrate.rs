@@ -38,9 +38,6 @@ impl Setup {
     pub(super) fn new(options: &RunArgs) -> Result<Self, Error> {
         let clients =
             if options.clients.is_empty() { ClientName::defaults(options.load.qos) } else { options.clients.clone() };
-        if let Some(name) = clients.iter().find(|name| !name.is_built()) {
-            return Err(Error::new(format!("run {name}: not in this build; build with `--features {name}`")));
-        }
         let program = std::env::current_exe().map_err(|source| Error::because("find this program", source))?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let pinned = !options.no_pin && (cores > 1 || options.pin_client != [1]);

@@ -300,7 +300,14 @@ impl RawClient {
     /// Says that goodbye and closes.
     pub async fn disconnect_with(&mut self, disconnect: v5::Disconnect) {
         self.send(v5::Packet::Disconnect(disconnect)).await;
-        self.peer.expect_closed().await;
+        loop {
+            match self.peer.next().await {
+                None => break,
+                // It was on its way.
+                Some(v5::Packet::Publish(_)) => {}
+                Some(other) => fail(&format!("the end of the connection was expected, but came {other:?}")),
+            }
+        }
         self.peer.cut();
     }
 

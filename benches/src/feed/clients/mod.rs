@@ -3,7 +3,6 @@
 
 mod floor;
 mod rumqttc;
-#[cfg(feature = "tidemill")]
 mod tidemill;
 
 use std::fmt;
@@ -55,15 +54,10 @@ impl ClientName {
         }
     }
 
-    /// Whether this build contains it.
-    pub(super) fn is_built(self) -> bool {
-        self != Self::Tidemill || cfg!(feature = "tidemill")
-    }
-
-    /// What runs when nothing is chosen: all that are built and that differ at this QoS.
+    /// What runs when nothing is chosen: all that differ at this QoS.
     pub(super) fn defaults(qos: QoS) -> Vec<Self> {
         let acks_matter = |name: &Self| qos != QoS::AtMostOnce || !name.acks_by_hand();
-        Self::value_variants().iter().copied().filter(|name| name.is_built()).filter(acks_matter).collect()
+        Self::value_variants().iter().copied().filter(acks_matter).collect()
     }
 
     /// Whether it is one of rumqttc's manual variants.
@@ -99,10 +93,7 @@ fn measure(args: &ClientArgs) -> Result<Measured, Error> {
         ClientName::Floor => runtime.block_on(floor::run(args)),
         ClientName::RumqttcAuto | ClientName::RumqttcManual => runtime.block_on(rumqttc::run(args, acks_by_hand, true)),
         ClientName::RumqttcManualNagle => runtime.block_on(rumqttc::run(args, acks_by_hand, false)),
-        #[cfg(feature = "tidemill")]
         ClientName::Tidemill => runtime.block_on(tidemill::run(args)),
-        #[cfg(not(feature = "tidemill"))]
-        ClientName::Tidemill => Err(Error::new("run tidemill: not in this build; build with `--features tidemill`")),
     }
 }
 

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::histogram::{BurstHistogram, HistogramFamily};
-#[cfg(feature = "admin")]
-use crate::session::Phase;
 
 /// How an event ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +51,6 @@ pub(crate) struct Metrics {
     sink_batches: IntCounterVec,
     sink_queue: IntGaugeVec,
     sink_write: HistogramFamily,
-    instances: IntGaugeVec,
-    saturation: Gauge,
-    busy: Gauge,
 }
 
 impl Metrics {
@@ -85,14 +80,6 @@ impl Metrics {
             &["sink"],
         )?;
         registry.register(Box::new(sink_queue.clone()))?;
-        let instances =
-            IntGaugeVec::new(Opts::new("tidemill_instances", "Instances, by phase of their connection."), &["phase"])?;
-        registry.register(Box::new(instances.clone()))?;
-        let gauges = |name: &str, help: &str| -> prometheus::Result<Gauge> {
-            let gauge = Gauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
         let build = IntGaugeVec::new(Opts::new("tidemill_build_info", "Always 1."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(build))?;
@@ -139,12 +126,6 @@ impl Metrics {
                 "sink",
                 sinks,
             )?,
-            instances,
-            saturation: gauges(
-                "tidemill_window_saturation_ratio",
-                "Unfinished events as a share of all windows: near 1 the worker is the bound, and more instances help.",
-            )?,
-            busy: gauges("tidemill_busy_ratio", "Share of instances that have a handler waiting.")?,
         };
         for outcome in Outcome::ALL {
             for route in routes.iter().map(|name| &**name).chain([UNROUTED]) {
@@ -184,24 +165,6 @@ impl Metrics {
             batches_failed: self.sink_batches.with_label_values(&[name, "failed"]),
             queue: self.sink_queue.with_label_values(&[name]),
             write: self.sink_write.member(at),
-        }
-    }
-
-    /// Brings the gauges up to date that are computed when someone looks.
-    #[cfg(feature = "admin")]
-    pub(crate) fn refresh(&self, phases: impl Iterator<Item = Phase>, occupied: usize, capacity: usize, busy: usize) {
-        let mut instances: u32 = 0;
-        for phase in Phase::ALL {
-            self.instances.with_label_values(&[phase.label()]).set(0);
-        }
-        for phase in phases {
-            instances += 1;
-            self.instances.with_label_values(&[phase.label()]).inc();
-        }
-        #[expect(clippy::cast_precision_loss, reason = "windows are small numbers")]
-        {
-            self.saturation.set(occupied as f64 / capacity.max(1) as f64);
-            self.busy.set(busy as f64 / f64::from(instances.max(1)));
         }
     }
 

@@ -3,9 +3,11 @@
 //! Everything hangs off the `prometheus::Registry` that the worker was given; nothing is static. Labels come from enums
 //! or from names known at build, never from events.
 
+mod gauges;
 mod histogram;
 mod metrics;
 mod tally;
 
+pub(crate) use gauges::{Gauges, Snapshot};
 pub(crate) use metrics::{Busy, InstanceMetrics, Metrics, Outcome, RouteMetrics, SinkMetrics};
 pub(crate) use tally::Tally;

@@ -6,7 +6,8 @@ use super::trie::{Any, DOLLAR_ROOT, Edge, Literals, Node, ROOT, Retreat, Router,
 
 /// Lays out a draft whose first two nodes are the roots.
 pub(super) fn lay_out(drafts: &[Draft<'_>], picks: Vec<Option<Box<[u16]>>>) -> Result<Router, RouterError> {
-    let mut layout = Layout { drafts, router: Router { picks, ..Router::default() }, todo: Vec::new() };
+    let router = Router { nodes: Vec::new(), switches: Vec::new(), steps: Vec::new(), text: Vec::new(), picks };
+    let mut layout = Layout { drafts, router, todo: Vec::new() };
     for root in [ROOT, DOLLAR_ROOT] {
         layout.node(Place { draft: root as usize, level: 0, spans: 0, retreat: Retreat::Nowhere })?;
     }
@@ -111,12 +112,7 @@ impl Layout<'_, '_> {
         })
     }
 
-    fn switch<'c>(
-        &mut self,
-        switch: usize,
-        choices: &'c [Choice],
-        todo: &mut Switches<'c>,
-    ) -> Result<(), RouterError> {
+    fn switch<'c>(&mut self, switch: usize, choices: &'c [Choice], todo: &mut Switches<'c>) -> Result<(), RouterError> {
         let [first, .., last] = choices else { return Ok(()) };
         // They are sorted: what the first and the last have in common, all have.
         let offset = first.text.iter().zip(&last.text).take_while(|(a, b)| a == b).count();

@@ -17,7 +17,10 @@ use tidemill_core::topic::MAX_LEN;
 pub(crate) struct RouteId(pub(crate) u16);
 
 /// Maps topics to routes.
-#[derive(Debug, Default)]
+///
+/// The walk is part of what every event costs. That its parts are always inlined was measured: left to the compiler
+/// they take a tenth more instructions.
+#[derive(Debug)]
 pub(crate) struct Router {
     pub(super) nodes: Vec<Node>,
     pub(super) switches: Vec<Switch>,
@@ -186,7 +189,6 @@ impl Router {
     }
 
     /// The only edge whose literals may come next.
-    #[inline(never)]
     fn switch(&self, mut switch: u32, rest: &[u8]) -> Option<Edge> {
         loop {
             let Switch { offset, start, len, first } = self.switches[switch as usize];

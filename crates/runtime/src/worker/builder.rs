@@ -14,7 +14,7 @@ use super::state::Shared;
 use crate::config::{Config, ConfigProblem};
 use crate::dispatch::RetryPolicy;
 use crate::error::BuildError;
-use crate::observe::Metrics;
+use crate::observe::{Gauges, Metrics};
 use crate::router::{Router, subscriptions};
 use crate::session::transport::{Connector, UrlConnector};
 use crate::session::{Backoff, ConnectOptions, Password, Settings, Will};
@@ -206,7 +206,13 @@ impl WorkerBuilder {
             metrics: metrics.clone(),
         };
         let sinks = self.sinks.into_iter().map(|(name, sink)| SinkPlan { name: name.into(), sink }).collect();
-        let shared = Arc::new(Shared::new(config.group.name.clone(), window, registry, metrics, names));
+        let shared = Arc::new(Shared::new(config.group.name.clone(), window, registry.clone(), metrics, names));
+        let seen = Arc::downgrade(&shared);
+        let look = move || seen.upgrade().map(|shared| shared.snapshot()).unwrap_or_default();
+        Gauges::new(look).and_then(|gauges| registry.register(Box::new(gauges))).map_err(|error| {
+            let fix = "give every worker of a process a registry of its own";
+            BuildError::of(vec![ConfigProblem::new("registry", error.to_string(), fix)])
+        })?;
         Ok(Worker::assembled(self.config, plan, sinks, shared, self.one_runtime))
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::observe::{Busy, Metrics, Outcome};
+use crate::observe::{Busy, Metrics, Outcome, Snapshot};
 use crate::session::link::Link;
 use crate::session::{Phase, Status};
 
@@ -29,6 +29,7 @@ pub(crate) struct Member {
 pub(crate) struct Shared {
     pub(crate) group: Option<String>,
     pub(crate) window: usize,
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "only the admin server reads it"))]
     pub(crate) registry: prometheus::Registry,
     pub(crate) metrics: Metrics,
     pub(crate) routes: Vec<Box<str>>,
@@ -132,14 +133,15 @@ impl Shared {
         stuck
     }
 
-    /// Brings the gauges up to date that are computed when someone looks.
-    #[cfg(feature = "admin")]
-    pub(crate) fn refresh_gauges(&self) {
-        let members = self.members();
-        let phases = members.iter().map(|member| member.status.phase());
-        let occupied: usize = members.iter().map(|member| member.status.occupied()).sum();
-        let busy = members.iter().filter(|member| member.busy.running() > 0).count();
-        self.metrics.refresh(phases, occupied, self.window * members.len(), busy);
+    /// What the instances are doing now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let members = self.lock();
+        Snapshot {
+            phases: members.iter().map(|member| member.status.phase()).collect(),
+            occupied: members.iter().map(|member| member.status.occupied()).sum(),
+            capacity: self.window * members.len(),
+            busy: members.iter().filter(|member| member.busy.running() > 0).count(),
+        }
     }
 
     pub(crate) fn status(&self) -> WorkerStatus {
@@ -252,6 +254,12 @@ impl WorkerHandle {
             Ok(address) if let Some(address) = *address => address,
             _ => std::future::pending().await,
         }
+    }
+
+    /// IDs of instances that make no progress although deliveries wait: a handler blocks their thread. `/livez` says so.
+    #[must_use]
+    pub fn stuck(&self) -> Vec<Arc<str>> {
+        self.0.stuck()
     }
 
     /// Waits until every instance is connected and subscribed. Cancel-safe.

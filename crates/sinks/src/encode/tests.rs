@@ -95,7 +95,8 @@ fn payload() -> impl Strategy<Value = Bytes> {
 }
 
 fn content_type() -> impl Strategy<Value = Option<String>> {
-    const KNOWN: [&str; 5] = ["application/json", "Application/JSON; charset=utf-8", "application/senml+json", "text/plain", ""];
+    const KNOWN: [&str; 5] =
+        ["application/json", "Application/JSON; charset=utf-8", "application/senml+json", "text/plain", ""];
     proptest::option::of(prop_oneof![proptest::sample::select(&KNOWN).prop_map(String::from), any::<String>()])
 }
 

@@ -1,4 +1,4 @@
-//! What the journal needs from outside: the wall clock, and three calls on an open file.
+//! What the journal needs from outside: the wall clock, and the calls on an open file.
 //!
 //! Behind values, because a full disk, a failed sync and a day's end cannot be had in a test otherwise.
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-/// The calls that write.
+/// The calls on a file that is open and locked.
 pub(super) trait Medium: Send {
     /// Appends all bytes, or fails after some of them.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
@@ -18,6 +18,8 @@ pub(super) trait Medium: Send {
     fn truncate(&mut self, len: u64) -> io::Result<()>;
     /// Forces what was appended to the disk.
     fn sync(&mut self) -> io::Result<()>;
+    /// Gives the lock back.
+    fn unlock(&mut self) -> io::Result<()>;
 }
 
 impl Medium for fs::File {
@@ -31,6 +33,10 @@ impl Medium for fs::File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn unlock(&mut self) -> io::Result<()> {
+        fs::File::unlock(self)
     }
 }
 

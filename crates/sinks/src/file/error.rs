@@ -61,7 +61,7 @@ fn hint(kind: ErrorKind) -> Option<(&'static str, bool)> {
         ErrorKind::NotFound => Some(("create its directory, or set create_dirs", true)),
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => Some(("a part of the path is a file", true)),
         ErrorKind::IsADirectory => Some(("add a file name", true)),
-        ErrorKind::InvalidFilename | ErrorKind::InvalidInput => Some(("choose another name", true)),
+        ErrorKind::InvalidFilename => Some(("choose another name", true)),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(("free some space", false)),
         _ => None,
     }

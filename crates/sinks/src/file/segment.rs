@@ -30,6 +30,16 @@ pub(super) struct Segment {
     pub(super) rotate_at: Option<Instant>,
 }
 
+/// Closing the file is not enough: a child process that is being started just then has it open a little longer,
+/// and the lock with it.
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if let Err(error) = self.medium.unlock() {
+            tracing::warn!(path = %self.path.display(), %error, "could not unlock a file");
+        }
+    }
+}
+
 impl Segment {
     /// Appends a batch, and forces it to the disk when asked to. When either fails, nothing of the batch stays: a
     /// repeated batch must not stand there twice, and half a line must not stay at all.

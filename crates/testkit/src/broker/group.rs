@@ -152,17 +152,21 @@ impl Group {
         self.returned.first_key_value().map(|(_, returned)| &returned.message).or_else(|| self.fresh.front())
     }
 
-    /// Whose turn it is, and how many events it may take.
-    pub(super) fn next_turn(&mut self) -> Option<(SessionId, usize)> {
+    /// How many events each member of the ring may take in one turn.
+    pub(super) fn share(&self) -> usize {
+        self.queued().div_ceil(self.ring.len().max(1)).clamp(1, TURN)
+    }
+
+    /// Whose turn it is, if something waits.
+    pub(super) fn next_turn(&mut self) -> Option<SessionId> {
         if self.queued() == 0 {
             return None;
         }
-        let share = (self.queued() / self.ring.len().max(1)).clamp(1, TURN);
         let session = self.ring.pop_front()?;
         if let Some(member) = self.members.get_mut(&session) {
             member.ready = false;
         }
-        Some((session, share))
+        Some(session)
     }
 
     /// Hands a member up to `most` events. The member stands in the ring afterwards if it has room left.

@@ -9,8 +9,8 @@ use tidemill_core::{Sink, SinkErrorKind};
 use tokio::time::{self, Duration, Instant};
 
 use super::super::disk::{Disk, Medium};
-use super::super::{File, FileConfig, Fsync};
-use super::{assert_error, plain, read, records};
+use super::super::{File, FileConfig, Fsync, RotateConfig};
+use super::{assert_error, names, plain, read, records};
 
 /// What the next calls do. Shared by all files of a disk.
 #[derive(Default)]
@@ -78,6 +78,10 @@ impl Medium for Faulty {
         plan.syncs += 1;
         plan.unsynced_bytes = 0;
         self.file.sync()
+    }
+
+    fn unlock(&mut self) -> io::Result<()> {
+        self.file.unlock()
     }
 }
 
@@ -197,6 +201,37 @@ async fn policy_interval_syncs_again_after_a_failed_sync_and_when_closed() {
 }
 
 #[tokio::test]
+async fn rotation_syncs_the_file_that_it_sets_aside() {
+    let rotate = RotateConfig::default().max_bytes(1);
+    for (policy, syncs) in [(Fsync::Interval(Duration::from_secs(3600)), 1), (Fsync::Never, 0)] {
+        let (_dir, faults, sink, _) = faulty(|config| config.fsync(policy).rotate(rotate.clone()));
+        sink.write(&records(&["one"])).await.unwrap();
+        assert_eq!(faults.synced(), (0, 4));
+        sink.write(&records(&["two"])).await.unwrap();
+        assert_eq!(faults.plan().syncs, syncs);
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_that_fails_leaves_the_file_as_it_is() {
+    let (dir, faults, sink, path) = faulty(|config| config.rotate(RotateConfig::default().max_bytes(1)));
+    sink.write(&records(&["one"])).await.unwrap();
+    *faults.plan() = Plan { room: Some(2), failing_truncates: 2, ..Plan::default() };
+    // The second truncate that fails is the one before the rotation.
+    sink.write(&records(&["two"])).await.unwrap_err();
+    assert_eq!(names(dir.path()).len(), 2);
+    sink.write(&records(&["two"])).await.unwrap_err();
+    assert_eq!(names(dir.path()).len(), 2);
+    faults.plan().room = None;
+    sink.write(&records(&["two"])).await.unwrap();
+    assert_eq!(
+        read(&path),
+        "two
+"
+    );
+}
+
+#[tokio::test]
 async fn a_panicking_disk_is_unavailable_and_the_sink_goes_on() {
     struct Panics(fs::File, Faults);
     impl Medium for Panics {
@@ -210,6 +245,9 @@ async fn a_panicking_disk_is_unavailable_and_the_sink_goes_on() {
         }
         fn sync(&mut self) -> io::Result<()> {
             self.0.sync()
+        }
+        fn unlock(&mut self) -> io::Result<()> {
+            self.0.unlock()
         }
     }
     let dir = TempDir::new().unwrap();

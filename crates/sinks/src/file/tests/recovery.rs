@@ -36,11 +36,9 @@ async fn an_unfinished_line_longer_than_a_read_is_cut_off() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("out.txt");
     let long = "x".repeat(65_536);
-    for (found, kept) in [
-        (format!("one\n{long}{long}yy"), "one\n"),
-        (format!("one\n{long}"), "one\n"),
-        (format!("{long}{long}"), ""),
-    ] {
+    for (found, kept) in
+        [(format!("one\n{long}{long}yy"), "one\n"), (format!("one\n{long}"), "one\n"), (format!("{long}{long}"), "")]
+    {
         fs::write(&path, found).unwrap();
         File::new(plain(&path)).open().await.unwrap();
         assert_eq!(read(&path), kept);

@@ -129,9 +129,10 @@ impl Hub {
     pub(super) fn distribute(&mut self, id: GroupId, now: Instant) {
         let Self { sessions, groups, ledger, config, wakes, .. } = self;
         let Some(group) = groups.get_mut(&id) else { return };
-        while let Some((member, most)) = group.next_turn() {
+        let share = group.share();
+        while let Some(member) = group.next_turn() {
             let Some(session) = sessions.get_mut(&member) else { continue };
-            group.serve(session, most, ledger, now);
+            group.serve(session, share, ledger, now);
             signal(session, wakes);
         }
         group.gate.let_on(&config.group_queue);

@@ -1,0 +1,64 @@
+//! Gauges that are computed when someone looks: what the instances are doing now. The scaling signals are among them.
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Gauge, IntGaugeVec, Opts};
+
+use crate::session::Phase;
+
+/// What the instances are doing now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) phases: Vec<Phase>,
+    /// Unfinished and unacknowledged events of all instances.
+    pub(crate) occupied: usize,
+    /// All windows together.
+    pub(crate) capacity: usize,
+    /// Instances that have a handler waiting.
+    pub(crate) busy: usize,
+}
+
+/// Collects the gauges from a snapshot that is taken at each look.
+pub(crate) struct Gauges<F> {
+    look: F,
+    instances: IntGaugeVec,
+    saturation: Gauge,
+    busy: Gauge,
+}
+
+impl<F: Fn() -> Snapshot + Send + Sync> Gauges<F> {
+    pub(crate) fn new(look: F) -> prometheus::Result<Self> {
+        Ok(Self {
+            look,
+            instances: IntGaugeVec::new(
+                Opts::new("tidemill_instances", "Instances, by phase of their connection."),
+                &["phase"],
+            )?,
+            saturation: Gauge::new(
+                "tidemill_window_saturation_ratio",
+                "Unfinished events as a share of all windows: near 1 the worker is the bound, and more instances help.",
+            )?,
+            busy: Gauge::new("tidemill_busy_ratio", "Share of instances that have a handler waiting.")?,
+        })
+    }
+}
+
+impl<F: Fn() -> Snapshot + Send + Sync> Collector for Gauges<F> {
+    fn desc(&self) -> Vec<&Desc> {
+        [self.instances.desc(), self.saturation.desc(), self.busy.desc()].into_iter().flatten().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let now = (self.look)();
+        for phase in Phase::ALL {
+            let count = now.phases.iter().filter(|other| **other == phase).count();
+            self.instances.with_label_values(&[phase.label()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "windows and instances are small numbers")]
+        {
+            self.saturation.set(now.occupied as f64 / now.capacity.max(1) as f64);
+            self.busy.set(now.busy as f64 / now.phases.len().max(1) as f64);
+        }
+        [self.instances.collect(), self.saturation.collect(), self.busy.collect()].into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,18 @@
+//! The broker as its clients see it, packet by packet under paused time, and through clients that others wrote.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod access;
+mod clients;
+mod delivery;
+mod lifecycle;
+mod limits;
+mod malformed;
+mod pressure;
+mod quirks;
+mod retained;
+mod sessions;
+mod shared;
+mod shared_property;
+mod support;
+mod trace;
+mod wills;
