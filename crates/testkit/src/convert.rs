@@ -113,10 +113,12 @@ pub(crate) fn to_v4(packet: v5::Packet) -> Result<v4::Packet, WireError> {
         v5::Packet::ConnAck(ack) => {
             let code = match ack.code {
                 v5::ConnectReturnCode::Success => v4::ConnectReturnCode::Success,
-                v5::ConnectReturnCode::RefusedProtocolVersion
-                | v5::ConnectReturnCode::UnsupportedProtocolVersion => v4::ConnectReturnCode::RefusedProtocolVersion,
-                v5::ConnectReturnCode::BadClientId
-                | v5::ConnectReturnCode::ClientIdentifierNotValid => v4::ConnectReturnCode::BadClientId,
+                v5::ConnectReturnCode::RefusedProtocolVersion | v5::ConnectReturnCode::UnsupportedProtocolVersion => {
+                    v4::ConnectReturnCode::RefusedProtocolVersion
+                }
+                v5::ConnectReturnCode::BadClientId | v5::ConnectReturnCode::ClientIdentifierNotValid => {
+                    v4::ConnectReturnCode::BadClientId
+                }
                 v5::ConnectReturnCode::BadUserNamePassword => v4::ConnectReturnCode::BadUserNamePassword,
                 v5::ConnectReturnCode::NotAuthorized => v4::ConnectReturnCode::NotAuthorized,
                 _ => v4::ConnectReturnCode::ServiceUnavailable,
@@ -136,7 +138,8 @@ pub(crate) fn to_v4(packet: v5::Packet) -> Result<v4::Packet, WireError> {
         v5::Packet::PubRel(ack) => v4::Packet::PubRel(v4::PubRel::new(ack.pkid)),
         v5::Packet::PubComp(ack) => v4::Packet::PubComp(v4::PubComp::new(ack.pkid)),
         v5::Packet::Subscribe(subscribe) => {
-            let filters = subscribe.filters.into_iter().map(|filter| v4::SubscribeFilter::new(filter.path, down(filter.qos)));
+            let filters =
+                subscribe.filters.into_iter().map(|filter| v4::SubscribeFilter::new(filter.path, down(filter.qos)));
             v4::Packet::Subscribe(v4::Subscribe { pkid: subscribe.pkid, filters: filters.collect() })
         }
         v5::Packet::SubAck(ack) => {

@@ -85,9 +85,7 @@ impl ScriptedBroker {
             _ => Version::V5,
         };
         match self.recv().await {
-            v5::Packet::Connect(connect, will, login) => {
-                Connected { version: self.peer.version, connect, will, login }
-            }
+            v5::Packet::Connect(connect, will, login) => Connected { version: self.peer.version, connect, will, login },
             other => fail(&format!("CONNECT was expected, but came {other:?}")),
         }
     }

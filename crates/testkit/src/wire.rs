@@ -145,7 +145,8 @@ pub fn read_v5(bytes: &mut BytesMut, max: usize) -> Result<Option<v5::Packet>, W
         (14, 1) => {
             let code = bytes[frame.header];
             bytes.advance(frame.len);
-            let code = v5::DisconnectReasonCode::try_from(code).map_err(|error| WireError::malformed(error.to_string()))?;
+            let code =
+                v5::DisconnectReasonCode::try_from(code).map_err(|error| WireError::malformed(error.to_string()))?;
             Ok(Some(v5::Packet::Disconnect(v5::Disconnect::new(code))))
         }
         (15, _) => Err(WireError::protocol("AUTH, but no authentication method was agreed on")),

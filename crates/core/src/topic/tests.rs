@@ -41,7 +41,8 @@ fn any_topic() -> impl Strategy<Value = String> {
 
 /// Text made of the characters that the rules are about.
 fn any_text() -> impl Strategy<Value = String> {
-    let piece = select(vec!["a", "/", "/", "+", "#", "$", "é", "水", "\u{feff}", "\0", "{", "}", "{a}", "$share/", "-"]);
+    let piece =
+        select(vec!["a", "/", "/", "+", "#", "$", "é", "水", "\u{feff}", "\0", "{", "}", "{a}", "$share/", "-"]);
     prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 

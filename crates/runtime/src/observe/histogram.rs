@@ -10,8 +10,8 @@ use prometheus::proto::{Bucket, LabelPair, Metric, MetricFamily, MetricType};
 
 /// Upper bounds in seconds: from what an inline handler takes to what a person would call an outage.
 const BOUNDS: [f64; 20] = [
-    0.000_001, 0.000_005, 0.000_01, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
-    0.25, 0.5, 1.0, 5.0, 30.0, 120.0,
+    0.000_001, 0.000_005, 0.000_01, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05,
+    0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0,
 ];
 
 #[derive(Debug, Default)]
@@ -97,9 +97,7 @@ impl Collector for HistogramFamily {
         family.set_name(self.desc.fq_name.clone());
         family.set_help(self.desc.help.clone());
         family.set_field_type(MetricType::HISTOGRAM);
-        family.set_metric(
-            self.members.iter().map(|(value, histogram)| histogram.metric(self.label, value)).collect(),
-        );
+        family.set_metric(self.members.iter().map(|(value, histogram)| histogram.metric(self.label, value)).collect());
         vec![family]
     }
 }

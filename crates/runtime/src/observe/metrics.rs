@@ -58,11 +58,7 @@ impl Metrics {
     ///
     /// # Errors
     /// The registry already has metrics of these names.
-    pub(crate) fn register(
-        registry: &Registry,
-        routes: &[Box<str>],
-        sinks: &[Box<str>],
-    ) -> prometheus::Result<Self> {
+    pub(crate) fn register(registry: &Registry, routes: &[Box<str>], sinks: &[Box<str>]) -> prometheus::Result<Self> {
         let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
             let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(vec.clone()))?;

@@ -42,7 +42,7 @@ pub(crate) enum Password {
 }
 
 impl Password {
-    pub(crate) fn new(config: &MqttConfig) -> Self {
+    fn new(config: &MqttConfig) -> Self {
         match (&config.password, &config.password_file) {
             (Some(password), _) => Self::Fixed(password.clone()),
             (None, Some(_)) => Self::File(config.clone()),
@@ -68,11 +68,36 @@ pub(crate) struct Will {
     pub(crate) retain: bool,
 }
 
+impl ConnectOptions {
+    /// What the configuration says, for the connection of this client ID.
+    pub(crate) fn new(config: &MqttConfig, client_id: String) -> Self {
+        Self {
+            version: config.version,
+            client_id,
+            // The one identity mode there is, ephemeral, never comes back to a session.
+            clean_start: true,
+            session_expiry: config.session_expiry,
+            keep_alive: config.keep_alive,
+            receive_maximum: config.window,
+            max_packet_bytes: config.max_packet_bytes,
+            topic_alias_max: config.topic_alias_max,
+            username: config.username.clone(),
+            password: Password::new(config),
+            user_properties: config.user_properties.clone().into_iter().collect(),
+            will: config.will.as_ref().map(|will| Will {
+                topic: will.topic.clone(),
+                payload: will.payload.clone().into(),
+                qos: will.qos,
+                retain: will.retain,
+            }),
+        }
+    }
+}
+
 /// Sends CONNECT and awaits CONNACK. The caller bounds the time.
 pub(crate) async fn handshake(wire: &mut Wire, options: &ConnectOptions) -> Result<ConnAck, SessionError> {
-    write_connect(options, &mut wire.output).map_err(|error| {
-        SessionError::new(SessionErrorKind::Connect, "prepare CONNECT").with_source(error)
-    })?;
+    write_connect(options, &mut wire.output)
+        .map_err(|error| SessionError::new(SessionErrorKind::Connect, "prepare CONNECT").with_source(error))?;
     loop {
         match codec::decode(options.version, &mut wire.input, MAX_CONNACK) {
             Ok(Some(Incoming::ConnAck(ack))) if ack.reason.is_failure() => {
@@ -102,7 +127,9 @@ pub(crate) async fn handshake(wire: &mut Wire, options: &ConnectOptions) -> Resu
                 return Err(SessionError::new(SessionErrorKind::Io, text));
             }
             Err(error) => {
-                return Err(SessionError::new(SessionErrorKind::Io, "connection lost during CONNECT").with_source(error));
+                return Err(
+                    SessionError::new(SessionErrorKind::Io, "connection lost during CONNECT").with_source(error)
+                );
             }
         }
     }
@@ -137,10 +164,10 @@ fn write_connect(options: &ConnectOptions, out: &mut BytesMut) -> Result<(), Box
                 retain: will.retain,
                 properties: None,
             });
-            let login = options.username.as_ref().map(|username| v5::Login {
-                username: username.clone(),
-                password: password.unwrap_or_default(),
-            });
+            let login = options
+                .username
+                .as_ref()
+                .map(|username| v5::Login { username: username.clone(), password: password.unwrap_or_default() });
             v5::Packet::Connect(connect, will, login).write(out, None)?;
         }
         MqttVersion::V3_1_1 => {
@@ -185,8 +212,7 @@ pub(crate) fn write_subscribe(
             v5::Subscribe { pkid, filters, properties: None }.write(out)?;
         }
         MqttVersion::V3_1_1 => {
-            let qos =
-                if qos == QoS::AtMostOnce { rumqttc::QoS::AtMostOnce } else { rumqttc::QoS::AtLeastOnce };
+            let qos = if qos == QoS::AtMostOnce { rumqttc::QoS::AtMostOnce } else { rumqttc::QoS::AtLeastOnce };
             let filters = filters.iter().map(|filter| v4::SubscribeFilter::new(filter.clone(), qos)).collect();
             v4::Subscribe { pkid, filters }.write(out)?;
         }

@@ -27,7 +27,7 @@ mod wire;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use connection::Connection;
-pub(crate) use handshake::{ConnectOptions, Password, Will};
+pub(crate) use handshake::ConnectOptions;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use running::Settings;
 pub(crate) use status::Status;

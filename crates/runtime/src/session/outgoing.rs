@@ -147,7 +147,9 @@ impl Outgoing {
 
     /// Whether there is nothing left to send or to wait for, as far as it has arrived here.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.is_empty() && self.again.is_empty() && self.requests.as_ref().is_none_or(mpsc::Receiver::is_empty)
+        self.in_flight.is_empty()
+            && self.again.is_empty()
+            && self.requests.as_ref().is_none_or(mpsc::Receiver::is_empty)
     }
 
     pub(crate) fn has_room(&self) -> bool {

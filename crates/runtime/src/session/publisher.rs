@@ -3,13 +3,20 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tidemill_core::report;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::outgoing::Request;
+use super::link::Link;
+use super::outgoing::{Outgoing, Request};
+use super::running::Settings;
 use super::status::Status;
-use super::{Connection, Phase, Publication, PublishError};
+use super::transport::{Connector, UrlConnector};
+use super::{Backoff, ConnectOptions, Connection, Phase, Publication, PublishError};
+use crate::config::{Config, ConfigProblem};
+use crate::error::BuildError;
 
 /// Publishes events over a connection of its own. Cloning shares the connection.
 #[derive(Clone)]
@@ -26,17 +33,64 @@ impl fmt::Debug for Publisher {
     }
 }
 
-impl Publisher {
-    /// How many publications may wait to be sent.
-    pub(crate) const QUEUE: usize = 1024;
+/// How many publications may wait to be sent.
+const QUEUE: usize = 1024;
 
-    pub(crate) fn new(requests: mpsc::Sender<Request>, connection: &Connection) -> Self {
-        Self {
+impl Publisher {
+    /// Starts a publishing connection as `config.mqtt` says, on the current runtime, under the client ID `id`. It
+    /// connects by itself, and again whenever the connection is lost.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the settings of `mqtt`.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn start_with(config: &Config, id: impl Into<String>) -> Result<Self, BuildError> {
+        let wrong = |problem: ConfigProblem| BuildError::of(vec![problem]);
+        let address = config.mqtt.broker().map_err(wrong)?;
+        let connector = UrlConnector::new(&config.mqtt, address)
+            .map_err(|error| wrong(ConfigProblem::new("mqtt.url", report(&error), "see the message")))?;
+        let options = ConnectOptions { will: None, ..ConnectOptions::new(&config.mqtt, id.into()) };
+        let settings = Settings::new(config, Vec::new());
+        let backoff = Backoff::new(config.mqtt.reconnect.min, config.mqtt.reconnect.max);
+        let timeout = config.mqtt.connect_timeout;
+        let (publisher, connection) = Self::prepare(Arc::new(connector), options, settings, timeout, &backoff);
+        tokio::spawn(async move {
+            if let Err(error) = connection.run().await {
+                tracing::error!(error = report(&error), "the publishing connection cannot be used");
+            }
+        });
+        Ok(publisher)
+    }
+
+    /// A publisher and its connection, which the caller runs.
+    pub(crate) fn prepare(
+        connector: Arc<dyn Connector>,
+        options: ConnectOptions,
+        settings: Settings,
+        connect_timeout: Duration,
+        backoff: &Backoff,
+    ) -> (Self, Connection) {
+        let (requests, receiver) = mpsc::channel(QUEUE);
+        let publisher = Self {
             requests,
-            status: Arc::clone(&connection.status),
-            leave: connection.leave.clone(),
-            force: connection.force.clone(),
-        }
+            status: Arc::new(Status::default()),
+            leave: CancellationToken::new(),
+            force: CancellationToken::new(),
+        };
+        let connection = Connection {
+            connector,
+            options,
+            settings: Settings { filters: Vec::new(), ..settings },
+            connect_timeout,
+            backoff: backoff.clone(),
+            link: Arc::new(Link::default()),
+            outgoing: Outgoing::new(Some(receiver)),
+            status: Arc::clone(&publisher.status),
+            leave: publisher.leave.clone(),
+            force: publisher.force.clone(),
+        };
+        (publisher, connection)
     }
 
     /// Publishes and waits until the broker has it: for PUBACK at QoS 1, for the write at QoS 0. Waits through

@@ -23,7 +23,7 @@ use super::reason::{Advice, Reason};
 use super::status::{Phase, Status};
 use super::window::AckWindow;
 use super::wire::{Driven, Interest, Wire};
-use crate::config::{MqttVersion, Overflow};
+use crate::config::{Config, MqttVersion, Overflow};
 
 /// How long the goodbye of a failed session may take.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -44,6 +44,24 @@ pub(crate) struct Settings {
     pub(crate) subscribe_timeout: Duration,
 }
 
+impl Settings {
+    /// What the configuration says, for a connection that subscribes to these filters.
+    pub(crate) fn new(config: &Config, filters: Vec<String>) -> Self {
+        Self {
+            version: config.mqtt.version,
+            filters,
+            qos: config.mqtt.qos,
+            high_water: usize::from(config.mqtt.window),
+            max_unfinished_bytes: usize::try_from(config.mqtt.max_unfinished_bytes).unwrap_or(usize::MAX),
+            max_packet_bytes: config.mqtt.max_packet_bytes,
+            topic_alias_max: config.mqtt.topic_alias_max,
+            qos0_overflow: config.dispatch.qos0_overflow,
+            ping_timeout: config.mqtt.ping_timeout,
+            subscribe_timeout: config.mqtt.connect_timeout,
+        }
+    }
+}
+
 /// How a session ended.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -60,7 +78,9 @@ pub(crate) enum End {
 enum Leaving {
     No,
     /// UNSUBSCRIBE is sent; its UNSUBACK is awaited.
-    Unsubscribing { pkid: u16 },
+    Unsubscribing {
+        pkid: u16,
+    },
     /// Finishing what was received; the broker may still send what it holds for this member.
     Draining,
     /// Nothing is unfinished and a ping is on its way: when its answer comes before any event, the broker has no more.
@@ -416,8 +436,9 @@ impl Running<'_> {
             Leaving::Draining
         } else {
             let pkid = self.outgoing.free_pkid();
-            write_unsubscribe(self.settings.version, pkid, &self.settings.filters, &mut self.wire.output)
-                .map_err(|error| SessionError::new(SessionErrorKind::Protocol, "write UNSUBSCRIBE").with_source(error))?;
+            write_unsubscribe(self.settings.version, pkid, &self.settings.filters, &mut self.wire.output).map_err(
+                |error| SessionError::new(SessionErrorKind::Protocol, "write UNSUBSCRIBE").with_source(error),
+            )?;
             Leaving::Unsubscribing { pkid }
         };
         Ok(())

@@ -202,12 +202,7 @@ impl SinkEngine {
     }
 
     /// The batch is written, but for the rejected records. Returns those that have nowhere else to go.
-    async fn written(
-        &self,
-        records: Vec<Record>,
-        tickets: Vec<Arc<Ticket>>,
-        rejections: &[Rejection],
-    ) -> Vec<Item> {
+    async fn written(&self, records: Vec<Record>, tickets: Vec<Arc<Ticket>>, rejections: &[Rejection]) -> Vec<Item> {
         let mut stuck = Vec::new();
         self.metrics.batches_written.inc();
         self.metrics.rejected.inc_by(rejections.len() as u64);

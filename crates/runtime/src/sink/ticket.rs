@@ -59,12 +59,8 @@ impl Ticket {
     /// The sink refuses a record for what it is: the event goes to the dead letters in its place.
     pub(crate) fn dead_letter(&self, reason: &str) -> Record {
         self.dead_lettered.store(true, Ordering::Release);
-        let death = Death {
-            reason: "rejected",
-            error: reason.to_owned(),
-            attempts: 1,
-            first_seen: self.climb.received_wall,
-        };
+        let death =
+            Death { reason: "rejected", error: reason.to_owned(), attempts: 1, first_seen: self.climb.received_wall };
         dead_letter_record(&self.event, &self.climb.route.scope, &death)
     }
 

@@ -17,7 +17,7 @@ use crate::error::BuildError;
 use crate::observe::{Gauges, Metrics};
 use crate::router::{Router, subscriptions};
 use crate::session::transport::{Connector, UrlConnector};
-use crate::session::{Backoff, ConnectOptions, Password, Settings, Will};
+use crate::session::{Backoff, ConnectOptions, Settings};
 
 /// Name of the built-in sink for dead letters, in metrics and logs.
 pub(super) const DEAD_LETTERS: &str = "dead_letters";
@@ -97,7 +97,11 @@ impl WorkerBuilder {
         check_sinks(&self.sinks, &mut problems);
         let filters: Vec<TopicFilter> = patterns.iter().map(Pattern::filter).collect();
         let wanted = subscriptions(&filters).unwrap_or_else(|overlap| {
-            problems.push(ConfigProblem::new("routes", overlap.to_string(), "make them disjoint or use one wider route"));
+            problems.push(ConfigProblem::new(
+                "routes",
+                overlap.to_string(),
+                "make them disjoint or use one wider route",
+            ));
             Vec::new()
         });
         let router = Router::new(&patterns).map_err(|error| {
@@ -141,37 +145,7 @@ impl WorkerBuilder {
             Some(share) => format!("$share/{share}/{filter}"),
             None => filter.to_string(),
         };
-        let settings = Settings {
-            version: config.mqtt.version,
-            filters: wanted.iter().map(prefixed).collect(),
-            qos: config.mqtt.qos,
-            high_water: window,
-            max_unfinished_bytes: usize::try_from(config.mqtt.max_unfinished_bytes).unwrap_or(usize::MAX),
-            max_packet_bytes: config.mqtt.max_packet_bytes,
-            topic_alias_max: config.mqtt.topic_alias_max,
-            qos0_overflow: config.dispatch.qos0_overflow,
-            ping_timeout: config.mqtt.ping_timeout,
-            subscribe_timeout: config.mqtt.connect_timeout,
-        };
-        let options = ConnectOptions {
-            version: config.mqtt.version,
-            client_id: String::new(),
-            clean_start: true,
-            session_expiry: config.mqtt.session_expiry,
-            keep_alive: config.mqtt.keep_alive,
-            receive_maximum: config.mqtt.window,
-            max_packet_bytes: config.mqtt.max_packet_bytes,
-            topic_alias_max: config.mqtt.topic_alias_max,
-            username: config.mqtt.username.clone(),
-            password: Password::new(&config.mqtt),
-            user_properties: config.mqtt.user_properties.clone().into_iter().collect(),
-            will: config.mqtt.will.as_ref().map(|will| Will {
-                topic: will.topic.clone(),
-                payload: will.payload.clone().into(),
-                qos: will.qos,
-                retain: will.retain,
-            }),
-        };
+        let filters = wanted.iter().map(prefixed).collect();
         let routes = self.routes.into_iter().zip(&patterns).zip(&names).map(|((route, pattern), name)| RoutePlan {
             name: name.clone(),
             capture_names: pattern.captures().map(Into::into).collect(),
@@ -192,8 +166,8 @@ impl WorkerBuilder {
             prefix: config.identity.prefix.clone(),
             random: super::identity::random_part(),
             connector,
-            options,
-            settings,
+            options: ConnectOptions::new(&config.mqtt, String::new()),
+            settings: Settings::new(config, filters),
             connect_timeout: config.mqtt.connect_timeout,
             backoff: Backoff::new(config.mqtt.reconnect.min, config.mqtt.reconnect.max),
             router: Arc::new(router),

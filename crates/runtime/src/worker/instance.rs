@@ -81,7 +81,14 @@ impl Stop {
 
 impl Plan {
     /// Runs instance number `index` to its end.
-    pub(super) async fn run(&self, io: &IoThreads, shared: &Shared, outlets: &Outlets, index: u32, stop: Stop) -> InstanceEnd {
+    pub(super) async fn run(
+        &self,
+        io: &IoThreads,
+        shared: &Shared,
+        outlets: &Outlets,
+        index: u32,
+        stop: Stop,
+    ) -> InstanceEnd {
         let id = super::identity::instance_id(&self.prefix, &self.random, index);
         let link = Arc::new(Link::default());
         let status = Arc::new(Status::default());

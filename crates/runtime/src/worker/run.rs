@@ -24,8 +24,7 @@ use super::state::{Shared, WorkerHandle};
 use crate::config::Config;
 use crate::error::{RunError, RunErrorKind};
 use crate::observe::Outcome;
-use crate::session::link::Link;
-use crate::session::{Backoff, ConnectOptions, Connection, Outgoing, Phase, Publisher, SessionError, Settings, Status};
+use crate::session::{Backoff, ConnectOptions, Phase, Publisher, SessionError};
 use crate::sink::{SinkEngine, SinkHandle, SinkSettings};
 
 /// After the drain's deadline: what sinks and handlers get to let go.
@@ -225,21 +224,11 @@ impl Worker {
         let plan = Arc::clone(&self.plan);
         let io = Arc::downgrade(io);
         let start = move || {
-            let (sender, requests) = tokio::sync::mpsc::channel(Publisher::QUEUE);
             let id = format!("{}-{}-dead", plan.prefix, plan.random);
-            let connection = Connection {
-                connector: Arc::clone(&plan.connector),
-                options: ConnectOptions { client_id: id, will: None, ..plan.options.clone() },
-                settings: Settings { filters: Vec::new(), ..plan.settings.clone() },
-                connect_timeout: plan.connect_timeout,
-                backoff: plan.backoff.clone(),
-                link: Arc::new(Link::default()),
-                outgoing: Outgoing::new(Some(requests)),
-                status: Arc::new(Status::default()),
-                leave: CancellationToken::new(),
-                force: CancellationToken::new(),
-            };
-            let publisher = Publisher::new(sender, &connection);
+            let options = ConnectOptions { client_id: id, will: None, ..plan.options.clone() };
+            let settings = plan.settings.clone();
+            let (publisher, connection) =
+                Publisher::prepare(Arc::clone(&plan.connector), options, settings, plan.connect_timeout, &plan.backoff);
             if let Some(io) = io.upgrade() {
                 io.spawn(0, async move {
                     if let Err(error) = connection.run().await {
@@ -315,7 +304,9 @@ impl Worker {
             while let Some((index, end)) = instances.next().await {
                 match end {
                     InstanceEnd::Ended => {}
-                    InstanceEnd::Failed(error) => warn!(index, error = report(&error), "an instance failed while leaving"),
+                    InstanceEnd::Failed(error) => {
+                        warn!(index, error = report(&error), "an instance failed while leaving")
+                    }
                     InstanceEnd::Crashed(crash) => error!(index, error = %crash, "an instance crashed while leaving"),
                 }
             }

@@ -51,8 +51,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>
     handshake::welcome(&attached, asked_for, version, &shared.config, &mut pipe.out);
     let mut attachment = Attachment { shared: &shared, who: attached.who, why: Close::Lost };
     let config = &shared.config;
-    let decoder =
-        Decoder::new(version, attached.who.session, config.max_packet_size, config.levels(), config.topic_alias_maximum);
+    let decoder = Decoder::new(
+        version,
+        attached.who.session,
+        config.max_packet_size,
+        config.levels(),
+        config.topic_alias_maximum,
+    );
     let quota = match version {
         Version::V5 => usize::from(config.receive_maximum.max(1)),
         Version::V4 => usize::MAX,

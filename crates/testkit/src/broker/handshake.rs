@@ -7,13 +7,13 @@ use tidemill_core::QoS;
 use tokio::time::Instant;
 
 use super::config::BrokerConfig;
+use super::encode;
 use super::hub::{Attached, Connecting};
 use super::inbound::{encode_properties, qos4, qos5, topic};
 use super::message::{Expiry, Message};
 use super::quirks::SharedSubscriptions;
 use super::session::NEVER;
 use super::will::Will;
-use super::encode;
 use crate::wire::{self, Version, v4, v5};
 
 /// A CONNECT that is not let in: what the CONNACK says, if the client would understand one.
@@ -90,7 +90,9 @@ pub(super) fn read_connect(
             _ => Err(Why::Malformed),
         },
         Version::V5 => match wire::read_v5(bytes, config.max_packet_size) {
-            Ok(Some(v5::Packet::Connect(connect, will, login))) => accept_v5(connect, will, login.as_ref(), config, now),
+            Ok(Some(v5::Packet::Connect(connect, will, login))) => {
+                accept_v5(connect, will, login.as_ref(), config, now)
+            }
             _ => Err(Why::Malformed),
         },
     };

@@ -134,7 +134,9 @@ mod tests {
     }
 
     fn topic() -> impl Strategy<Value = String> {
-        prop::collection::vec(level(), 1..4).prop_map(|levels| levels.join("/")).prop_filter("not empty", |t| !t.is_empty())
+        prop::collection::vec(level(), 1..4)
+            .prop_map(|levels| levels.join("/"))
+            .prop_filter("not empty", |t| !t.is_empty())
     }
 
     proptest! {

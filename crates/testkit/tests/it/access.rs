@@ -23,9 +23,8 @@ async fn a_wrong_password_is_refused_in_the_words_of_the_version() {
 
 #[tokio::test(start_paused = true)]
 async fn denied_topics_can_be_neither_published_to_nor_subscribed_to() {
-    let access = Access::default()
-        .deny_publish("secret/#".parse().unwrap())
-        .deny_subscribe("secret/#".parse().unwrap());
+    let access =
+        Access::default().deny_publish("secret/#".parse().unwrap()).deny_subscribe("secret/#".parse().unwrap());
     let broker = broker_with(BrokerConfig { access, ..BrokerConfig::in_memory() }).await;
     let mut five = clean(&broker, "five").await;
     assert_eq!(five.publish_acked("secret/a", "x").await, v5::PubAckReason::NotAuthorized);

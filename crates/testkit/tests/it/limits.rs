@@ -22,7 +22,8 @@ async fn the_broker_announces_its_limits() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_overruns_the_receive_maximum_is_disconnected() {
     let broker = broker_with(BrokerConfig { receive_maximum: 10, ..BrokerConfig::in_memory() }).await;
-    let burst = |count: u8| -> Vec<u8> { (1..=count).flat_map(|pkid| [0x32, 7, 0, 1, b'a', 0, pkid, 0, b'x']).collect() };
+    let burst =
+        |count: u8| -> Vec<u8> { (1..=count).flat_map(|pkid| [0x32, 7, 0, 1, b'a', 0, pkid, 0, b'x']).collect() };
     let mut keeping = clean(&broker, "keeping").await;
     for _ in 0..3 {
         keeping.send_raw(&burst(10)).await;
@@ -93,10 +94,9 @@ async fn there_are_limits_on_identifiers_subscriptions_levels_and_connections() 
     assert_eq!(client.subscribe("b", Q0).await, v5::SubscribeReasonCode::Success(WireQoS::AtMostOnce), "known already");
 
     let _second = clean(&broker, "2").await;
-    for (version, code) in [
-        (Version::V5, v5::ConnectReturnCode::QuotaExceeded),
-        (Version::V4, v5::ConnectReturnCode::ServiceUnavailable),
-    ] {
+    for (version, code) in
+        [(Version::V5, v5::ConnectReturnCode::QuotaExceeded), (Version::V4, v5::ConnectReturnCode::ServiceUnavailable)]
+    {
         let mut third = RawClient::with_version(broker.connect(), version);
         assert_eq!(third.connect(ConnectOptions::new("3")).await.code, code);
         third.expect_closed().await;

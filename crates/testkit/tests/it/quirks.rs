@@ -12,8 +12,7 @@ async fn with(quirks: Quirks) -> Broker {
 
 #[tokio::test(start_paused = true)]
 async fn a_broker_without_shared_subscriptions_says_so() {
-    let broker =
-        with(Quirks { shared_subscriptions: SharedSubscriptions::Unavailable, ..Quirks::default() }).await;
+    let broker = with(Quirks { shared_subscriptions: SharedSubscriptions::Unavailable, ..Quirks::default() }).await;
     let mut client = RawClient::new(broker.connect());
     let ack = client.connect(ConnectOptions::new("c")).await;
     assert_eq!(ack.properties.unwrap().shared_subscription_available, Some(0));
@@ -23,8 +22,7 @@ async fn a_broker_without_shared_subscriptions_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_takes_a_share_for_a_filter_stays_silent() {
-    let broker =
-        with(Quirks { shared_subscriptions: SharedSubscriptions::SilentlyPlain, ..Quirks::default() }).await;
+    let broker = with(Quirks { shared_subscriptions: SharedSubscriptions::SilentlyPlain, ..Quirks::default() }).await;
     let mut member = clean(&broker, "m").await;
     assert_eq!(member.subscribe("$share/g/a", Q1).await, v5::SubscribeReasonCode::Success(WireQoS::AtLeastOnce));
     let mut publisher = clean(&broker, "publisher").await;

@@ -153,7 +153,8 @@ async fn a_client_without_an_identifier_is_given_one() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_let_go_after_one_and_a_half_times_its_keep_alive() {
     let broker = broker().await;
-    let mut client = client(&broker, ConnectOptions::new("s").keep_alive(10)).await.with_patience(Duration::from_secs(60));
+    let mut client =
+        client(&broker, ConnectOptions::new("s").keep_alive(10)).await.with_patience(Duration::from_secs(60));
     tokio::time::sleep(Duration::from_secs(14)).await;
     client.ping().await;
     let start = tokio::time::Instant::now();

@@ -1,6 +1,6 @@
 //! Sharing groups.
 
-use tidemill_testkit::broker::{BrokerConfig, Broker};
+use tidemill_testkit::broker::{Broker, BrokerConfig};
 use tidemill_testkit::client::{ConnectOptions, RawClient};
 use tidemill_testkit::wire::v5;
 

@@ -21,10 +21,7 @@ async fn the_trace_tells_the_order_of_things_and_finds_acknowledgements_out_of_o
     member.ping().await;
     let trace = broker.trace();
     let of_member: Vec<_> = trace.iter().filter(|line| &*line.client == "m").map(|line| &line.what).collect();
-    assert!(matches!(of_member[..2], [
-        What::Connected { session_present: false },
-        What::Subscribed { code: 1, .. },
-    ]));
+    assert!(matches!(of_member[..2], [What::Connected { session_present: false }, What::Subscribed { code: 1, .. },]));
     assert!(matches!(of_member[2], What::Sent { pkid: 1, dup: false, shared: true, .. }));
     let violations = ack_order_violations(&trace);
     let acks: Vec<_> = violations.iter().map(|line| &line.what).collect();

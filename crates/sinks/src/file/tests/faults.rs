@@ -124,6 +124,19 @@ async fn what_could_not_be_taken_back_at_once_is_taken_back_before_the_next_batc
 }
 
 #[tokio::test]
+async fn a_failed_write_to_a_file_that_others_emptied_does_not_fill_it_with_zeros() {
+    let (_dir, faults, sink, path) = faulty(|config| config);
+    sink.write(&records(&["one"])).await.unwrap();
+    fs::write(&path, "").unwrap();
+    faults.plan().room = Some(2);
+    sink.write(&records(&["two"])).await.unwrap_err();
+    assert_eq!(read(&path), "");
+    faults.plan().room = None;
+    sink.write(&records(&["two"])).await.unwrap();
+    assert_eq!(read(&path), "two\n");
+}
+
+#[tokio::test]
 async fn closing_takes_a_failed_write_back() {
     let (_dir, faults, sink, path) = faulty(|config| config);
     *faults.plan() = Plan { room: Some(6), failing_truncates: 1, ..Plan::default() };

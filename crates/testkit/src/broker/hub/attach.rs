@@ -38,7 +38,12 @@ pub(in crate::broker) struct Attached {
 
 impl Hub {
     /// Attaches a connection; `None` when there are too many already.
-    pub(in crate::broker) fn attach(&mut self, conn: &Arc<Conn>, request: Connecting, now: Instant) -> Option<Attached> {
+    pub(in crate::broker) fn attach(
+        &mut self,
+        conn: &Arc<Conn>,
+        request: Connecting,
+        now: Instant,
+    ) -> Option<Attached> {
         if self.closed || self.conns.len() > self.config.max_connections {
             return None;
         }
