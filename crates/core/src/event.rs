@@ -95,6 +95,43 @@ pub struct Event {
     retain: bool,
 }
 
+/// Everything that an event is made of, for code that receives events.
+#[derive(Debug)]
+pub struct EventParts {
+    /// The topic it was published to.
+    pub topic: TopicName,
+    /// The payload.
+    pub payload: Bytes,
+    /// The MQTT 5 properties.
+    pub properties: Option<Box<Properties>>,
+    /// What the route captured from the topic.
+    pub captures: Captures,
+    /// When it arrived.
+    pub received_at: SystemTime,
+    /// Quality of service.
+    pub qos: QoS,
+    /// The broker has sent this event before.
+    pub dup: bool,
+    /// It was retained.
+    pub retain: bool,
+}
+
+impl From<EventParts> for Event {
+    #[inline]
+    fn from(parts: EventParts) -> Self {
+        Self {
+            topic: parts.topic,
+            payload: parts.payload,
+            properties: parts.properties,
+            captures: parts.captures,
+            received_at: parts.received_at,
+            qos: parts.qos,
+            dup: parts.dup,
+            retain: parts.retain,
+        }
+    }
+}
+
 impl Event {
     /// An event at QoS 0 without properties, received at the Unix epoch; the `with_` methods set the rest.
     #[must_use]

@@ -37,7 +37,7 @@ pub use async_trait::async_trait;
 
 pub use context::{Context, EmitError, Emitted, Scope, SinkId};
 pub use error::{BoxError, Disposition, HandlerError, HandlerResult, ResultExt, report};
-pub use event::{Captures, Event, PayloadError, QoS, Span};
+pub use event::{Captures, Event, EventParts, PayloadError, QoS, Span};
 pub use handler::{Handler, HandlerFn, handler_fn};
 pub use properties::Properties;
 pub use record::{IntoRecord, Record};

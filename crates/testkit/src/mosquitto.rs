@@ -199,6 +199,12 @@ impl Mosquitto {
         self.child.as_ref().and_then(Child::id).unwrap_or(0)
     }
 
+    /// Where its configuration, log and stored state are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// What it logged so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -238,7 +244,7 @@ impl Mosquitto {
             .spawn()
             .map_err(|source| MosquittoError::not_started(self.program.display().to_string(), source))?;
         let deadline = Instant::now() + READY;
-        while TcpStream::connect(self.addr()).await.is_err() {
+        while !self.answers().await {
             let ended = child.try_wait().is_ok_and(|status| status.is_some());
             if ended || Instant::now() > deadline {
                 return Err(MosquittoError::not_started(last_lines(&self.log()), None));
@@ -253,10 +259,21 @@ impl Mosquitto {
         Ok(())
     }
 
+    /// Whether all its ports are open.
+    async fn answers(&self) -> bool {
+        for addr in [Some(self.addr()), self.tls_addr(), self.websocket_addr()].into_iter().flatten() {
+            if TcpStream::connect(addr).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
     async fn write_config(&self, config: &MosquittoConfig) -> Result<(), MosquittoError> {
         let failed = |source| MosquittoError::not_started("its configuration cannot be written", source);
         let directory = self.directory.path();
-        let mut text = format!("listener {} 127.0.0.1\n", self.ports.plain);
+        // Started by root it would become another user, who may not write here; otherwise the line has no effect.
+        let mut text = format!("user root\nlistener {} 127.0.0.1\n", self.ports.plain);
         let mut line = |line: fmt::Arguments<'_>| {
             // Writing to a string does not fail.
             _ = writeln!(text, "{line}");

@@ -16,11 +16,18 @@ use tokio_util::sync::ReusableBoxFuture;
 
 use super::route::RouteRuntime;
 
-/// How an attempt ended, with what it was made of.
-pub(crate) struct Attempted {
-    pub(crate) result: HandlerResult,
+/// What an attempt works on. In a box of its own that is used again for the next event, so that it is written once and
+/// never moved.
+#[derive(Debug)]
+pub(crate) struct Work {
     pub(crate) event: Event,
     pub(crate) cx: Context,
+}
+
+/// How an attempt ended, with what it worked on.
+pub(crate) struct Attempted {
+    pub(crate) result: HandlerResult,
+    pub(crate) work: Box<Work>,
 }
 
 /// A place for attempts, one after another.
@@ -33,14 +40,14 @@ impl std::fmt::Debug for Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(route: Arc<RouteRuntime>, event: Event, cx: Context) -> Self {
-        Self(ReusableBoxFuture::new(attempt(route, event, cx)))
+    pub(crate) fn new(route: Arc<RouteRuntime>, work: Box<Work>) -> Self {
+        Self(ReusableBoxFuture::new(attempt(route, work)))
     }
 
     /// Begins the next attempt in the same place.
     #[inline]
-    pub(crate) fn set(&mut self, route: Arc<RouteRuntime>, event: Event, cx: Context) {
-        self.0.set(attempt(route, event, cx));
+    pub(crate) fn set(&mut self, route: Arc<RouteRuntime>, work: Box<Work>) {
+        self.0.set(attempt(route, work));
     }
 
     #[inline]
@@ -57,15 +64,16 @@ impl Future for Slot {
     }
 }
 
-fn attempt(route: Arc<RouteRuntime>, event: Event, mut cx: Context) -> impl Future<Output = Attempted> + Send {
+fn attempt(route: Arc<RouteRuntime>, mut work: Box<Work>) -> impl Future<Output = Attempted> + Send {
     async move {
-        let handling = AssertUnwindSafe(route.handler.handle(&event, &mut cx)).catch_unwind();
+        let Work { event, cx } = &mut *work;
+        let handling = AssertUnwindSafe(route.handler.handle(event, cx)).catch_unwind();
         let result = match (Limited { handling, limit: route.timeout, timer: None }).await {
             Some(Ok(result)) => result,
             Some(Err(panic)) => Err(HandlerError::retry(format!("the handler panicked: {}", panic_message(&*panic)))),
             None => Err(HandlerError::retry("the handler took longer than the route's timeout and was cut")),
         };
-        Attempted { result, event, cx }
+        Attempted { result, work }
     }
 }
 

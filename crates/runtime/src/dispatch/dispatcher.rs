@@ -10,13 +10,13 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use smallvec::SmallVec;
-use tidemill_core::{Captures, Context, Event};
+use tidemill_core::{Captures, Context, Event, EventParts};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
-use super::attempt::{Attempted, Slot};
+use super::attempt::{Attempted, Slot, Work};
 use super::ladder::{Climb, Climbed, Entry, Step};
 use super::lanes::{LaneKey, Lanes};
 use super::route::{Execution, RouteRuntime};
@@ -42,8 +42,7 @@ struct Ready {
 /// An event that waits for its lane or for a free place.
 struct Waiting {
     ready: Ready,
-    event: Event,
-    cx: Context,
+    work: Box<Work>,
 }
 
 /// See the module's description.
@@ -51,8 +50,8 @@ pub(crate) struct Dispatcher {
     link: Arc<Link>,
     router: Arc<Router>,
     routes: Vec<Arc<RouteRuntime>>,
-    /// Per route, a context that was given back unused.
-    spare: Vec<Option<Context>>,
+    /// Per route, what the last event worked on, to be used again.
+    spare: Vec<Option<Box<Work>>>,
     lanes: Lanes<Waiting>,
     ladders: Ladders,
     slot: Option<Slot>,
@@ -148,53 +147,64 @@ impl Dispatcher {
             self.done.push(delivery.ack);
             return;
         }
-        let mut event = Event::new(delivery.topic, delivery.payload)
-            .with_qos(delivery.ack.qos())
-            .with_dup(delivery.dup)
-            .with_retain(delivery.retain)
-            .with_properties(delivery.properties)
-            .with_received_at(burst.wall);
-        if !route.capture_names.is_empty() {
-            event = event.with_captures(Captures::new(Arc::clone(&route.capture_names), spans));
-        }
-        let mut cx = self.spare[at].take().unwrap_or_else(|| Context::new(Arc::clone(&route.scope)));
+        let captures = match route.capture_names.is_empty() {
+            true => Captures::default(),
+            false => Captures::new(Arc::clone(&route.capture_names), spans),
+        };
+        let event = Event::from(EventParts {
+            topic: delivery.topic,
+            payload: delivery.payload,
+            properties: delivery.properties,
+            captures,
+            received_at: burst.wall,
+            qos: delivery.ack.qos(),
+            dup: delivery.dup,
+            retain: delivery.retain,
+        });
+        let mut work = match self.spare[at].take() {
+            Some(mut work) => {
+                work.event = event;
+                work
+            }
+            None => Box::new(Work { event, cx: Context::new(Arc::clone(&route.scope)) }),
+        };
         if let Some(limit) = route.timeout {
-            cx.set_deadline(Some((Instant::now() + limit).into_std()));
+            work.cx.set_deadline(Some((Instant::now() + limit).into_std()));
         }
-        let lane = (route.order == Order::Keyed).then(|| route.key.lane(route.id, &event));
+        let lane = (route.order == Order::Keyed).then(|| route.key.lane(route.id, &work.event));
         let ready = Ready { route: at, ack: delivery.ack, burst, lane };
         if self.lanes.is_idle() {
-            self.start(ready, event, cx);
-        } else if let Some(waiting) = self.lanes.admit(lane, Waiting { ready, event, cx }) {
-            self.start(waiting.ready, waiting.event, waiting.cx);
+            self.start(ready, work);
+        } else if let Some(waiting) = self.lanes.admit(lane, Waiting { ready, work }) {
+            self.start(waiting.ready, waiting.work);
         }
     }
 
     /// Makes the first attempt on the spot, and sets up a ladder for whatever does not end there.
     #[inline]
-    fn start(&mut self, ready: Ready, event: Event, cx: Context) {
+    fn start(&mut self, ready: Ready, work: Box<Work>) {
         let route = &self.routes[ready.route];
         if route.execution == Execution::Spawn {
-            self.spawn(ready, event, cx);
+            self.spawn(ready, work);
             return;
         }
         let sampled = self.inline.is_multiple_of(SAMPLE_EVERY).then(Instant::now);
         self.inline += 1;
         let mut slot = match self.slot.take() {
             Some(mut slot) => {
-                slot.set(Arc::clone(route), event, cx);
+                slot.set(Arc::clone(route), work);
                 slot
             }
-            None => Slot::new(Arc::clone(route), event, cx),
+            None => Slot::new(Arc::clone(route), work),
         };
         // No waker: a future that waits is polled again, with one, as soon as its ladder is set up.
         match slot.poll(&mut TaskContext::from_waker(Waker::noop())) {
-            Poll::Ready(Attempted { result: Ok(()), mut cx, .. }) if cx.is_outbox_empty() => {
+            Poll::Ready(Attempted { result: Ok(()), mut work }) if work.cx.is_outbox_empty() => {
                 if let Some(started) = sampled {
                     route.metrics.duration.observe(started.elapsed(), 1);
                 }
-                cx.reuse();
-                self.spare[ready.route] = Some(cx);
+                work.cx.reuse();
+                self.spare[ready.route] = Some(work);
                 self.slot = Some(slot);
                 self.tally.finished(ready.route, Outcome::Handled);
                 self.done.push(ready.ack);
@@ -229,9 +239,9 @@ impl Dispatcher {
         self.ladders.push(ladder);
     }
 
-    fn spawn(&mut self, ready: Ready, event: Event, cx: Context) {
+    fn spawn(&mut self, ready: Ready, work: Box<Work>) {
         let climb = self.new_climb(ready);
-        let slot = Slot::new(Arc::clone(&climb.route), event, cx);
+        let slot = Slot::new(Arc::clone(&climb.route), work);
         let task = AbortOnDropHandle::new(tokio::spawn(climb.clone().run(Entry::Running(slot))));
         self.lanes.occupy(ready.lane);
         self.ladders.push(Box::pin(async move {
@@ -268,7 +278,7 @@ impl Dispatcher {
                 self.tally.finished_alone(waiting.ready.route, Outcome::Abandoned);
                 self.done.push(waiting.ready.ack);
             } else {
-                self.start(waiting.ready, waiting.event, waiting.cx);
+                self.start(waiting.ready, waiting.work);
             }
         }
     }

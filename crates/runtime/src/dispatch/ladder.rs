@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tidemill_core::{Context, Disposition, Event, HandlerError, report};
+use tidemill_core::{Disposition, Event, HandlerError, report};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
-use super::attempt::{Attempted, Slot};
+use super::attempt::{Attempted, Slot, Work};
 use super::dead_letter::{self, Death};
 use super::lanes::LaneKey;
 use super::route::RouteRuntime;
@@ -72,10 +72,10 @@ impl Climb {
         };
         loop {
             let failure = match attempted.result {
-                Ok(()) => return self.emit(&attempted.event, &mut attempted.cx).await,
+                Ok(()) => return self.emit(&mut attempted.work).await,
                 Err(failure) => failure,
             };
-            let attempt = attempted.cx.attempt();
+            let attempt = attempted.work.cx.attempt();
             route.metrics.failed_attempts.inc();
             if self.link.is_stale(self.ack) {
                 return Step::Finished(Outcome::Abandoned);
@@ -90,14 +90,14 @@ impl Climb {
                             attempts: attempt,
                             first_seen: self.received_wall,
                         };
-                        return self.bury(destination, &attempted.event, death).await;
+                        return self.bury(destination, &attempted.work.event, death).await;
                     }
                     None => {
                         let delay = backoff.longest();
                         error!(
                             route = &*route.scope.route,
                             instance = &*route.scope.instance,
-                            topic = attempted.event.topic(),
+                            topic = attempted.work.event.topic(),
                             attempt,
                             error = report(failure.source()),
                             ?delay,
@@ -127,9 +127,9 @@ impl Climb {
                 return Step::Finished(Outcome::Abandoned);
             }
             route.metrics.retries.inc();
-            attempted.cx.next_attempt(self.received_wall);
-            attempted.cx.set_deadline(route.timeout.map(|limit| (Instant::now() + limit).into_std()));
-            attempted = Slot::new(Arc::clone(route), attempted.event, attempted.cx).await;
+            attempted.work.cx.next_attempt(self.received_wall);
+            attempted.work.cx.set_deadline(route.timeout.map(|limit| (Instant::now() + limit).into_std()));
+            attempted = Slot::new(Arc::clone(route), attempted.work).await;
         }
     }
 
@@ -150,7 +150,8 @@ impl Climb {
     }
 
     /// Hands the records of a successful attempt to their sinks.
-    async fn emit(&self, event: &Event, cx: &mut Context) -> Step {
+    async fn emit(&self, work: &mut Work) -> Step {
+        let Work { event, cx } = work;
         let emitted = cx.take_emitted();
         if emitted.is_empty() {
             return Step::Finished(Outcome::Handled);

@@ -12,7 +12,8 @@ use super::quirks::Quirks;
 pub enum QueueFull {
     /// It is queued, and nothing more is read from its publisher until there is room. Acknowledgements still reach
     /// the publisher. A client that has subscriptions itself is never held back, since it may be the one that has
-    /// to make room; its events are dropped at twice the limit.
+    /// to make room; its events are dropped at twice the limit. The queue of a session that is away holds publishers
+    /// back as well, until it comes back or ends.
     #[default]
     BlockPublisher,
     /// The oldest event of the queue goes.

@@ -7,13 +7,12 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use tidemill_core::QoS;
 use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::ledger::Ledger;
 use super::message::{GroupId, Ids, Message, Pending, SessionId};
-use super::session::{Given, Session};
+use super::session::{Given, Grant, Session};
 use super::window::Origin;
 
 /// How many events a member takes in one turn when many wait.
@@ -21,8 +20,7 @@ const TURN: usize = 64;
 
 #[derive(Debug)]
 struct Member {
-    qos: QoS,
-    id: Option<u32>,
+    grant: Grant,
     /// Stands in the ring.
     ready: bool,
 }
@@ -84,11 +82,11 @@ impl Group {
     }
 
     /// Adds a member, or changes its terms.
-    pub(super) fn join(&mut self, session: SessionId, qos: QoS, id: Option<u32>) {
+    pub(super) fn join(&mut self, session: SessionId, grant: Grant) {
         if let Some(member) = self.members.get_mut(&session) {
-            (member.qos, member.id) = (qos, id);
+            member.grant = grant;
         } else {
-            self.members.insert(session, Member { qos, id, ready: false });
+            self.members.insert(session, Member { grant, ready: false });
             self.member_online(session);
         }
     }
@@ -172,11 +170,11 @@ impl Group {
     /// Hands a member up to `most` events. The member stands in the ring afterwards if it has room left.
     pub(super) fn serve(&mut self, session: &mut Session, most: usize, ledger: &mut Ledger, now: Instant) -> usize {
         let Some(member) = self.members.get(&session.id) else { return 0 };
-        let (granted, id) = (member.qos, member.id);
+        let grant = member.grant;
         let mut served = 0;
         while let Some(front) = self.front() {
             let expired = front.expired(now);
-            let qos = front.qos.min(granted);
+            let qos = front.qos.min(grant.qos);
             if !expired && (served == most || !session.has_room(qos)) {
                 break;
             }
@@ -185,7 +183,8 @@ impl Group {
                 ledger.counters.expired += 1;
                 continue;
             }
-            let pending = Pending { message, qos, retain: false, ids: id.into_iter().collect::<Ids>() };
+            let retain = message.retain && grant.retain_as_published;
+            let pending = Pending { message, qos, retain, ids: grant.id.into_iter().collect::<Ids>() };
             let origin = Origin::Group { group: self.id, seq };
             if session.give(pending, dup, origin, ledger, now) == Given::Unacknowledged {
                 self.in_flight += 1;

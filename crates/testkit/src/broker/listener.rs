@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Duration, sleep};
 
 use super::connection;
+use super::hub::Hub;
 use super::shared::Shared;
 
 /// Accepts until it is aborted.
@@ -35,7 +36,7 @@ pub(super) fn start<S>(shared: &Arc<Shared>, stream: S, runtime: &Handle)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Some(conn) = shared.with(|hub| hub.register()) else { return };
+    let Some(conn) = shared.with(Hub::register) else { return };
     let id = conn.id;
     let task = runtime.spawn(connection::serve(Arc::clone(shared), Arc::clone(&conn), stream));
     shared.with(|hub| hub.set_abort(id, task.abort_handle()));

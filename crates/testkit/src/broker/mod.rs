@@ -206,12 +206,14 @@ impl Broker {
     }
 
     /// Cuts the connection of one client without a word; `false` when it has none.
+    #[must_use = "a client that is not there cannot be cut"]
     pub fn cut(&self, client: &str) -> bool {
         self.shared.with(|hub| hub.close_client(client, Close::Lost, Instant::now()))
     }
 
     /// Ends the connection of one client; an MQTT 5 client gets a DISCONNECT with this reason code. `false` when it
     /// has none.
+    #[must_use = "a client that is not there cannot be told"]
     pub fn disconnect(&self, client: &str, reason: u8) -> bool {
         self.shared.with(|hub| hub.close_client(client, Close::Broker(reason), Instant::now()))
     }

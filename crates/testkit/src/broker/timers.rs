@@ -1,6 +1,6 @@
 //! What is to happen to sessions later: their end, and the publishing of their wills.
 //!
-//! Timers are never removed; one whose session has lived on since does nothing when it is due.
+//! A timer whose session has lived on since does nothing when it is due; they are cleared out when they are many.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -31,6 +31,14 @@ pub(super) struct Timers(BinaryHeap<Reverse<Timer>>);
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer) {
         self.0.push(Reverse(timer));
+    }
+
+    /// Forgets timers, when there are more than `limit`, that `keep` says nothing would be done for.
+    pub(super) fn prune(&mut self, limit: usize, keep: impl FnMut(&Timer) -> bool) {
+        let mut keep = keep;
+        if self.0.len() > limit {
+            self.0.retain(|timer| keep(&timer.0));
+        }
     }
 
     pub(super) fn next(&self) -> Option<Instant> {

@@ -4,6 +4,9 @@
 //! one. The sequence goes on when a session is resumed: an acknowledgement that belongs to the old connection then
 //! meets an identifier that is not in use, not another event's.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use super::message::{Delivery, GroupId};

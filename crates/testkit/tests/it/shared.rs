@@ -237,3 +237,70 @@ async fn a_member_that_does_not_read_is_given_no_more_qos_0_than_its_buffer_hold
     }
     assert_eq!((at_quick + rest, broker.stats().dropped), (2000, 0));
 }
+
+/// Members that work and come back after every cut, on several threads. Each event must arrive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_while_connections_are_cut_all_the_time() {
+    const EVENTS: usize = 20_000;
+    let broker = std::sync::Arc::new(broker_with(BrokerConfig::in_memory()).await);
+    let mut anchor = client(&broker, ConnectOptions::new("anchor").expiry(10_000)).await;
+    anchor.subscribe("$share/g/a/#", Q1).await;
+    anchor.disconnect().await;
+    let (came, mut arrivals) = tokio::sync::mpsc::channel(1000);
+    let mut tasks = Vec::new();
+    for id in ["m0", "m1", "m2", "m3"] {
+        let (broker, came) = (std::sync::Arc::clone(&broker), came.clone());
+        tasks.push(tokio::spawn(async move {
+            let filter = [&[0x82, 18, 0, 1, 0, 0, 12][..], b"$share/g/a/#", &[1]].concat();
+            loop {
+                let mut member = member_stream(&broker, id).await;
+                if !member.try_send_raw(&filter).await {
+                    continue;
+                }
+                while let Some(packet) = member.next().await {
+                    let v5::Packet::Publish(publish) = packet else { continue };
+                    let [high, low] = publish.pkid.to_be_bytes();
+                    came.send(text(&publish).parse::<usize>().unwrap()).await.unwrap();
+                    if !member.try_send_raw(&[0x40, 2, high, low]).await {
+                        break;
+                    }
+                }
+            }
+        }));
+    }
+    let publisher = std::sync::Arc::clone(&broker);
+    tasks.push(tokio::spawn(async move {
+        let mut publisher = clean(&publisher, "publisher").await;
+        for n in 0..EVENTS {
+            publisher.publish_acked("a/b", n.to_string()).await;
+        }
+        std::future::pending().await
+    }));
+    let mut seen = vec![false; EVENTS];
+    let (mut missing, mut came, mut cuts) = (EVENTS, 0, 0);
+    while missing > 0 {
+        let arrival = tokio::time::timeout(std::time::Duration::from_secs(20), arrivals.recv()).await;
+        let number = arrival.unwrap_or_else(|_| panic!("{missing} missing; {:?}", broker.stats())).unwrap();
+        missing -= usize::from(!std::mem::replace(&mut seen[number], true));
+        came += 1;
+        if came % 100 == 0 {
+            cuts += usize::from(broker.cut(&format!("m{}", fastrand::usize(..4))));
+        }
+    }
+    assert!(cuts > 50, "{cuts} cuts");
+    assert_eq!(broker.stats().dropped, 0);
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// A connection that may be cut at any time, also before it is known.
+async fn member_stream(broker: &Broker, id: &str) -> RawClient {
+    loop {
+        let mut member = RawClient::new(broker.connect());
+        let mut connect = vec![0x10, 0, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 0, 3, 0x21, 0, 50, 0, 0];
+        connect.extend(id.as_bytes());
+        (connect[1], connect[17]) = (u8::try_from(connect.len() - 2).unwrap(), u8::try_from(id.len()).unwrap());
+        if member.try_send_raw(&connect).await && matches!(member.next().await, Some(v5::Packet::ConnAck(_))) {
+            return member;
+        }
+    }
+}

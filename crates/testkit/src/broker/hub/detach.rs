@@ -18,6 +18,12 @@ impl Hub {
     /// Unacknowledged events of groups go back to their groups at once, also when the session lives on; the broker MAY
     /// do so at the loss of the connection `[MQTT-4.8.2-5]`, and it is what loses the least time.
     pub(in crate::broker) fn detach(&mut self, who: Who, why: Close, now: Instant) {
+        self.detach_one(who, why, now);
+        self.settle(None, now);
+    }
+
+    /// The same, without handing on what came back: for when more connections end at the same time.
+    pub(super) fn detach_one(&mut self, who: Who, why: Close, now: Instant) {
         let Some(session) = self.attached(who) else { return };
         session.online = None;
         let lost = session.drop_outbox();
@@ -41,7 +47,6 @@ impl Hub {
             self.return_to_groups(held);
         }
         self.after_connection(who.session, now);
-        self.settle(None, now);
     }
 
     fn return_to_groups(&mut self, held: Vec<InFlight>) {
@@ -87,6 +92,9 @@ impl Hub {
         let at = now + Duration::from_secs(seconds.into());
         self.timers.set(Timer { at, due, session, life });
         self.timer_set = true;
+        let sessions = &self.sessions;
+        let is_live = |timer: &Timer| sessions.get(&timer.session).is_some_and(|session| session.life == timer.life);
+        self.timers.prune(4 * sessions.len() + 1024, is_live);
     }
 
     /// Ends a session without a connection: its subscriptions, queue and will with it.

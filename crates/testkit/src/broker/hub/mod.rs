@@ -155,8 +155,9 @@ impl Hub {
         });
         let aborts = aborts.collect();
         for who in attached {
-            self.detach(who, close, now);
+            self.detach_one(who, close, now);
         }
+        self.settle(None, now);
         aborts
     }
 

@@ -150,7 +150,7 @@ impl Hub {
         if !group.has_members() {
             self.routes.add_group(&group.key.1, id);
         }
-        group.join(session, grant.qos, grant.id);
+        group.join(session, *grant);
         if let Some(session) = self.sessions.get_mut(&session)
             && !session.groups.contains(&id)
         {
