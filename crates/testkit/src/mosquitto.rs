@@ -31,7 +31,8 @@ pub struct MosquittoConfig {
     /// Unacknowledged events per client; 0 leaves it to the client. `None` is Mosquitto's default of 20, for clients
     /// that speak MQTT 3.1.1.
     pub max_inflight: Option<u32>,
-    /// Whether sessions and retained events survive a restart.
+    /// Whether sessions and retained events survive a restart. They are stored every second or two, and Mosquitto
+    /// 2.0.11 does not store the sessions that began with a clean start.
     pub persistence: bool,
     /// Lets in only this user with this password.
     pub user: Option<(String, String)>,

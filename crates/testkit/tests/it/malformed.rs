@@ -115,8 +115,6 @@ fn bent() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn no_bytes_stop_the_broker_from_serving_others(
         bytes in prop_oneof![

@@ -38,14 +38,13 @@ async fn a_killed_one_comes_back_on_the_same_port_with_what_it_stored() {
     let config = MosquittoConfig { persistence: true, ..MosquittoConfig::default() };
     let Some(mut broker) = start(config).await else { return };
     let addr = broker.addr();
-    let (mut durable, _) = connect(&broker, ConnectOptions::new("durable-client").expiry(600)).await;
+    let (mut durable, _) = connect(&broker, ConnectOptions::new("durable-client").resume(600)).await;
     durable.subscribe("a", Q1).await;
     durable.disconnect().await;
     // It stores once a second.
     let database = broker.directory().join("mosquitto.db");
     let stores = |bytes: Vec<u8>| bytes.windows(14).any(|window| window == b"durable-client");
-    for _ in 0..3000 { if std::fs::read(&database).is_ok_and(stores) {break} tokio::time::sleep(std::time::Duration::from_millis(1)).await; }
- eprintln!("{} {:?}", broker.log(), std::fs::read_dir(broker.directory()).unwrap().collect::<Vec<_>>());
+    until(|| std::fs::read(&database).is_ok_and(stores)).await;
     broker.kill().await.unwrap();
     assert!(RawClient::tcp(addr).await.is_err());
     broker.restart().await.unwrap();

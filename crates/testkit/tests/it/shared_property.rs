@@ -200,8 +200,6 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
-
     #[test]
     fn a_group_loses_nothing_and_hands_nothing_out_twice(steps in prop::collection::vec(step(), 1..40)) {
         runtime().block_on(async {
