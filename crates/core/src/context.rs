@@ -5,11 +5,19 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use crate::{BoxError, IntoRecord, Record};
+use bytes::Bytes;
+
+use crate::topic::TopicName;
+use crate::{BoxError, Event, IntoRecord, Properties, Publication, Record};
 
 /// A sink's place in its worker, assigned at build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SinkId(pub u16);
+
+impl SinkId {
+    /// Where publications go: the broker itself.
+    pub const PUBLISH: Self = Self(u16::MAX);
+}
 
 /// What stays the same for all events of a route on one instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,12 +103,42 @@ impl Context {
             return Err(EmitError::UnknownSink { sink: sink.into(), known: Arc::clone(&self.scope.sinks) });
         };
         let record = value.into_record().map_err(|source| EmitError::Serialize { sink: sink.into(), source })?;
-        let emitted = Emitted { sink: SinkId(u16::try_from(at).unwrap_or(u16::MAX)), record };
+        self.push(Emitted { sink: SinkId(u16::try_from(at).unwrap_or(u16::MAX)), record });
+        Ok(())
+    }
+
+    /// Publishes an event to the broker, with the same promise as [`emit`](Self::emit): it is sent after the handler
+    /// returned `Ok`, and at QoS 1 the event at hand is acknowledged after the broker has acknowledged this one. Publish
+    /// to topics outside the worker's own routes, or the event comes back. Never waits.
+    pub fn publish(&mut self, publication: Publication) {
+        let mut record = Record::default();
+        record.key = Some(publication.topic.as_bytes().clone());
+        record.publication = Some(Box::new(publication));
+        self.push(Emitted { sink: SinkId::PUBLISH, record });
+    }
+
+    /// Answers an event: publishes to its response topic, with its correlation data.
+    ///
+    /// # Errors
+    /// [`EmitError::NoResponseTopic`] when the publisher of `event` awaits no answer, or named no valid topic.
+    pub fn reply(&mut self, event: &Event, payload: impl Into<Bytes>) -> Result<(), EmitError> {
+        let asked = event.properties().and_then(|properties| {
+            let topic = TopicName::new(properties.response_topic.as_deref()?).ok()?;
+            Some((topic, properties.correlation_data.clone()))
+        });
+        let Some((topic, correlation_data)) = asked else {
+            return Err(EmitError::NoResponseTopic { topic: event.topic().into() });
+        };
+        let properties = Properties { correlation_data, ..Properties::default() };
+        self.publish(Publication::new(topic, payload).with_properties(properties));
+        Ok(())
+    }
+
+    fn push(&mut self, emitted: Emitted) {
         match &mut self.outbox {
             Outbox::Own(records) => records.push(emitted),
             Outbox::Shared(records) => records.lock().unwrap_or_else(PoisonError::into_inner).push(emitted),
         }
-        Ok(())
     }
 
     /// Whether nothing was emitted in this attempt.
@@ -145,13 +183,37 @@ impl Context {
         self.deadline = deadline;
     }
 
-    /// Makes a second context whose records end up in this one, for code that must own its context.
-    pub(crate) fn lend(&mut self) -> Self {
-        let records = Arc::new(Mutex::new(self.take_emitted()));
+    /// Gives a second owner a context whose records end up in this one, for code that must own its context: a closure, a
+    /// layer, a task. It may be lent on; the records still end up in the first one. What is emitted after the first one
+    /// has gone on to another attempt is lost.
+    #[must_use]
+    pub fn lend(&mut self) -> Self {
+        let records = match &mut self.outbox {
+            Outbox::Own(records) => Arc::new(Mutex::new(std::mem::take(records))),
+            Outbox::Shared(records) => Arc::clone(records),
+        };
         self.outbox = Outbox::Shared(Arc::clone(&records));
+        self.with_outbox(Outbox::Shared(records))
+    }
+
+    /// A context for a part of the attempt that may fail without failing the whole. What is emitted to it counts once
+    /// it is [merged](Self::merge), and is discarded otherwise.
+    #[must_use]
+    pub fn branch(&self) -> Self {
+        self.with_outbox(Outbox::Own(Vec::new()))
+    }
+
+    /// Takes over what was emitted to a [branch](Self::branch).
+    pub fn merge(&mut self, mut branch: Self) {
+        for emitted in branch.take_emitted() {
+            self.push(emitted);
+        }
+    }
+
+    fn with_outbox(&self, outbox: Outbox) -> Self {
         Self {
             scope: Arc::clone(&self.scope),
-            outbox: Outbox::Shared(records),
+            outbox,
             attempt: self.attempt,
             first_seen: self.first_seen,
             deadline: self.deadline,
@@ -169,6 +231,11 @@ pub enum EmitError {
         sink: Box<str>,
         /// The names that exist.
         known: Arc<[Box<str>]>,
+    },
+    /// The publisher of the event awaits no answer, or named no valid topic for it.
+    NoResponseTopic {
+        /// The topic of the event.
+        topic: Box<str>,
     },
     /// The value could not be serialized.
     Serialize {
@@ -188,6 +255,9 @@ impl fmt::Display for EmitError {
             Self::UnknownSink { sink, known } => {
                 write!(f, "emit to {sink:?}: no such sink; the worker has {}", known.join(", "))
             }
+            Self::NoResponseTopic { topic } => {
+                write!(f, "reply to {topic:?}: its publisher named no valid response topic (an MQTT 5 property)")
+            }
             Self::Serialize { sink, .. } => write!(f, "emit to {sink:?}: serialize the record"),
         }
     }
@@ -196,7 +266,7 @@ impl fmt::Display for EmitError {
 impl std::error::Error for EmitError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::UnknownSink { .. } => None,
+            Self::UnknownSink { .. } | Self::NoResponseTopic { .. } => None,
             Self::Serialize { source, .. } => Some(&**source),
         }
     }
@@ -228,6 +298,29 @@ mod tests {
     fn an_unknown_sink_is_named_with_the_known_ones() {
         let text = context().emit("alarms", Record::new("1")).unwrap_err().to_string();
         assert_eq!(text, "emit to \"alarms\": no such sink; the worker has alerts, raw");
+    }
+
+    #[test]
+    fn records_of_a_context_that_was_lent_on_end_up_in_the_first() {
+        let mut cx = context();
+        cx.emit("raw", Record::new("1")).unwrap();
+        let mut second = cx.lend();
+        let mut third = second.lend();
+        third.emit("raw", Record::new("2")).unwrap();
+        second.emit("raw", Record::new("3")).unwrap();
+        let emitted: Vec<_> = cx.take_emitted().into_iter().map(|emitted| emitted.record.payload).collect();
+        assert_eq!(emitted, ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn records_of_a_branch_count_once_it_is_merged() {
+        let mut cx = context();
+        cx.branch().emit("raw", Record::new("dropped")).unwrap();
+        let mut branch = cx.branch();
+        branch.emit("raw", Record::new("kept")).unwrap();
+        assert!(cx.is_outbox_empty());
+        cx.merge(branch);
+        assert_eq!(cx.take_emitted()[0].record.payload, "kept");
     }
 
     #[test]

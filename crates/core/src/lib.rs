@@ -29,6 +29,7 @@ mod event;
 mod handler;
 pub mod prelude;
 mod properties;
+mod publication;
 mod record;
 mod sink;
 pub mod topic;
@@ -40,5 +41,6 @@ pub use error::{BoxError, Disposition, HandlerError, HandlerResult, ResultExt, r
 pub use event::{Captures, Event, EventParts, PayloadError, QoS, Span};
 pub use handler::{Handler, HandlerFn, handler_fn};
 pub use properties::Properties;
+pub use publication::Publication;
 pub use record::{IntoRecord, Record};
 pub use sink::{Rejection, Sink, SinkError, SinkErrorKind, SinkTraits};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::BoxError;
+use crate::{BoxError, Publication};
 use crate::topic::TopicName;
 
 /// One unit of output. What a handler emits becomes a record; sinks write batches of them.
@@ -21,6 +21,8 @@ pub struct Record {
     pub content_type: Option<String>,
     /// Free name-value pairs, written by sinks that have a place for them.
     pub headers: Vec<(String, String)>,
+    /// Set on what a handler publishes: the worker sends it to the broker as it stands, whatever else the record says.
+    pub publication: Option<Box<Publication>>,
 }
 
 impl Record {
@@ -62,7 +64,8 @@ impl Record {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.payload.len() + self.key.as_ref().map_or(0, Bytes::len) + headers
+        let publication = self.publication.as_ref().map_or(0, |publication| publication.payload.len());
+        self.payload.len() + self.key.as_ref().map_or(0, Bytes::len) + headers + publication
     }
 }
 

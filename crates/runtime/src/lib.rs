@@ -27,8 +27,8 @@ pub mod telemetry;
 mod worker;
 
 pub use config::{Config, ConfigErrors, ConfigProblem, MqttVersion, Order};
-pub use dispatch::{Execution, Key};
+pub use dispatch::{Execution, Key, Stamp};
 pub use error::{BuildError, RunError, RunErrorKind};
 pub use session::transport::{BoxStream, Connector, Stream};
-pub use session::{Advice, Phase, Publication, PublishError, Publisher, Reason, SessionError, SessionErrorKind};
+pub use session::{Advice, Phase, PublishError, Publisher, Reason, SessionError, SessionErrorKind};
 pub use worker::{InstanceStatus, Route, Summary, Worker, WorkerBuilder, WorkerHandle, WorkerStatus, shutdown_signal};

@@ -47,7 +47,7 @@ pub use problem::{ConfigErrors, ConfigProblem, Origin};
 pub use reference::{reference, schema};
 pub use secret::Secret;
 pub use sections::{
-    AdminConfig, DeadLetterConfig, DispatchConfig, DrainConfig, GroupConfig, IdentityConfig, IdentityMode, LogConfig,
+    AdminConfig, DeadLetterConfig, DispatchConfig, DrainConfig, Expired, GroupConfig, IdentityConfig, IdentityMode, KillSwitchConfig, LogConfig,
     LogFormat, Order, Overflow, RetryConfig, RuntimeConfig,
 };
 
@@ -73,6 +73,8 @@ pub struct Config {
     pub retry: RetryConfig,
     /// Where events go that cannot be handled.
     pub dead_letters: DeadLetterConfig,
+    /// When a failing route is unsubscribed.
+    pub kill_switch: KillSwitchConfig,
     /// How a worker leaves.
     pub drain: DrainConfig,
     /// The HTTP server with `/metrics`, `/livez`, `/readyz` and `/status`.
@@ -96,6 +98,7 @@ impl Default for Config {
             dispatch: DispatchConfig::default(),
             retry: RetryConfig::default(),
             dead_letters: DeadLetterConfig::default(),
+            kill_switch: KillSwitchConfig::default(),
             drain: DrainConfig::default(),
             admin: AdminConfig::default(),
             log: LogConfig::default(),

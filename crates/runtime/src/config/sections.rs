@@ -90,6 +90,18 @@ pub struct DispatchConfig {
     #[serde(with = "units::optional_duration")]
     #[schemars(with = "Option<DurationText>")]
     pub timeout: Option<Duration>,
+    /// Age at which an event is too old to be handled, by the publisher's time stamp where the route knows one, since it
+    /// arrived otherwise; unset: never. An event's own expiry interval (MQTT 5) holds in any case.
+    #[serde(with = "units::optional_duration")]
+    #[schemars(with = "Option<DurationText>")]
+    pub max_age: Option<Duration>,
+    /// What happens to an event that is too old or has expired: `drop` or `dead_letter`.
+    pub on_expired: Expired,
+    /// When the window stays full and its oldest event stays unfinished for this long, it is reported; after twice as
+    /// long its attempt is cut, after three times as long it goes to the dead letters. 0s: never.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "DurationText")]
+    pub stall_after: Duration,
 }
 
 impl Default for DispatchConfig {
@@ -103,6 +115,12 @@ impl Default for DispatchConfig {
             qos0_overflow: Overflow::Block,
             // Only the author knows how long a handler may take.
             timeout: None,
+            // Only the author knows when a reading is worth nothing.
+            max_age: None,
+            // The publisher said that nobody needs it any more.
+            on_expired: Expired::Drop,
+            // Far above what a handler should take; a full window that stands still for minutes is an outage.
+            stall_after: Duration::from_secs(60),
         }
     }
 }
@@ -139,6 +157,52 @@ impl Default for RetryConfig {
             min_delay: Duration::from_millis(200),
             // Beyond that, waiting longer spares nobody.
             max_delay: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What happens to an event that is too old to be handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Expired {
+    /// It is acknowledged and counted as dropped.
+    Drop,
+    /// It goes to the dead letters.
+    DeadLetter,
+}
+
+/// When a route whose events fail is unsubscribed for a while, so that other members of the group take over. With no
+/// other member, events that are published meanwhile are lost on most brokers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct KillSwitchConfig {
+    /// Share of failed attempts, from 0 to 1, at which a route is unsubscribed. 0: never.
+    pub failure_ratio: f64,
+    /// So many attempts within an interval are needed to judge a route.
+    pub min_attempts: u64,
+    /// How often routes are judged.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "DurationText")]
+    pub interval: Duration,
+    /// How long a route stays unsubscribed before it is tried again.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "DurationText")]
+    pub pause: Duration,
+}
+
+impl Default for KillSwitchConfig {
+    fn default() -> Self {
+        Self {
+            // Leaving helps only where somebody else stays.
+            failure_ratio: 0.0,
+            // A few unlucky events are no trend.
+            min_attempts: 20,
+            // A route that fails everything holds up a window for about this long.
+            interval: Duration::from_secs(10),
+            // What a restart of a database takes.
+            pause: Duration::from_secs(30),
         }
     }
 }

@@ -91,6 +91,12 @@ fn counts(config: &Config, report: &mut Report) {
         "set a size in that range",
     );
     report.refuse(
+        !(0.0..=1.0).contains(&config.kill_switch.failure_ratio),
+        "kill_switch.failure_ratio",
+        "a share lies between 0 and 1",
+        "set it to 0.5 for half of all attempts, or 0 to switch it off",
+    );
+    report.refuse(
         mqtt.max_unfinished_bytes == 0,
         "mqtt.max_unfinished_bytes",
         "without room no event can be read",
@@ -99,7 +105,7 @@ fn counts(config: &Config, report: &mut Report) {
 }
 
 fn durations(config: &Config, report: &mut Report) {
-    let Config { mqtt, dispatch, retry, drain, .. } = config;
+    let Config { mqtt, dispatch, retry, drain, kill_switch, .. } = config;
     let positive = [
         ("mqtt.connect_timeout", Some(mqtt.connect_timeout)),
         ("mqtt.ping_timeout", Some(mqtt.ping_timeout)),
@@ -109,6 +115,8 @@ fn durations(config: &Config, report: &mut Report) {
         ("retry.min_delay", Some(retry.min_delay)),
         ("retry.max_delay", Some(retry.max_delay)),
         ("drain.deadline", Some(drain.deadline)),
+        ("kill_switch.interval", Some(kill_switch.interval)),
+        ("kill_switch.pause", Some(kill_switch.pause)),
     ];
     for (key, duration) in positive {
         let fix = match key {
@@ -119,6 +127,9 @@ fn durations(config: &Config, report: &mut Report) {
     }
     let rest = [
         ("mqtt.session_expiry", Some(mqtt.session_expiry)),
+        ("mqtt.startup_timeout", Some(mqtt.startup_timeout)),
+        ("dispatch.stall_after", Some(dispatch.stall_after)),
+        ("dispatch.max_age", dispatch.max_age),
         ("retry.max_elapsed", Some(retry.max_elapsed)),
         // With its own, lower limit.
         ("mqtt.keep_alive", Some(mqtt.keep_alive).filter(|duration| *duration <= MAX_KEEP_ALIVE)),

@@ -10,10 +10,12 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tidemill_core::topic::TopicName;
 use tidemill_core::{Context, Event, HandlerError, HandlerResult};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::ReusableBoxFuture;
 
+use super::cut::Cut;
 use super::route::RouteRuntime;
 
 /// What an attempt works on. In a box of its own that is used again for the next event, so that it is written once and
@@ -22,6 +24,8 @@ use super::route::RouteRuntime;
 pub(crate) struct Work {
     pub(crate) event: Event,
     pub(crate) cx: Context,
+    pub(crate) route: Arc<RouteRuntime>,
+    pub(crate) cut: Arc<Cut>,
 }
 
 /// How an attempt ended, with what it worked on.
@@ -40,14 +44,14 @@ impl std::fmt::Debug for Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(route: Arc<RouteRuntime>, work: Box<Work>) -> Self {
-        Self(ReusableBoxFuture::new(attempt(route, work)))
+    pub(crate) fn new(work: Box<Work>) -> Self {
+        Self(ReusableBoxFuture::new(attempt(work)))
     }
 
     /// Begins the next attempt in the same place.
     #[inline]
-    pub(crate) fn set(&mut self, route: Arc<RouteRuntime>, work: Box<Work>) {
-        self.0.set(attempt(route, work));
+    pub(crate) fn set(&mut self, work: Box<Work>) {
+        self.0.set(attempt(work));
     }
 
     #[inline]
@@ -64,32 +68,42 @@ impl Future for Slot {
     }
 }
 
-fn attempt(route: Arc<RouteRuntime>, mut work: Box<Work>) -> impl Future<Output = Attempted> + Send {
+fn attempt(mut work: Box<Work>) -> impl Future<Output = Attempted> + Send {
     async move {
-        let Work { event, cx } = &mut *work;
+        let Work { event, cx, route, cut } = &mut *work;
+        let topic = event.topic_name();
         let handling = AssertUnwindSafe(route.handler.handle(event, cx)).catch_unwind();
-        let result = match (Limited { handling, limit: route.timeout, timer: None }).await {
+        let result = match (Limited { handling, limit: route.timeout, timer: None, cut, topic: Some(topic) }).await {
             Some(Ok(result)) => result,
             Some(Err(panic)) => Err(HandlerError::retry(format!("the handler panicked: {}", panic_message(&*panic)))),
-            None => Err(HandlerError::retry("the handler took longer than the route's timeout and was cut")),
+            None => Err(HandlerError::retry("the handler took too long and was cut")),
         };
         Attempted { result, work }
     }
 }
 
 /// A future with a time limit whose timer exists only once the future has to wait. Gives `None` when it is cut.
-struct Limited<F> {
+struct Limited<'a, F> {
     handling: F,
     limit: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
+    cut: &'a Cut,
+    /// Taken when the attempt first waits.
+    topic: Option<&'a TopicName>,
 }
 
-impl<F: Future + Unpin> Future for Limited<F> {
+impl<F: Future + Unpin> Future for Limited<'_, F> {
     type Output = Option<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         if let Poll::Ready(output) = Pin::new(&mut self.handling).poll(cx) {
             return Poll::Ready(Some(output));
+        }
+        if let Some(topic) = self.topic.take() {
+            self.cut.set_topic(topic);
+        }
+        if self.cut.poll(cx.waker()) {
+            return Poll::Ready(None);
         }
         let Some(limit) = self.limit else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));

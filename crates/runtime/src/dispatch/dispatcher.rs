@@ -6,23 +6,28 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use smallvec::SmallVec;
 use tidemill_core::{Captures, Context, Event, EventParts};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
+use super::age::is_expired;
 use super::attempt::{Attempted, Slot, Work};
+use super::cut::Cut;
 use super::ladder::{Climb, Climbed, Entry, Step};
 use super::lanes::{LaneKey, Lanes};
 use super::route::{Execution, RouteRuntime};
+use super::stall::StallWatch;
 use crate::config::Order;
 use crate::observe::{InstanceMetrics, Outcome, Tally};
 use crate::router::Router;
+use crate::session::Status;
 use crate::session::link::{Ack, Burst, Delivery, Finished, Inbound, Link};
 
 /// One of so many inline events is timed, so that the histogram of handler times costs little.
@@ -45,6 +50,22 @@ struct Waiting {
     work: Box<Work>,
 }
 
+/// What a dispatcher is made of.
+pub(crate) struct Setup {
+    pub(crate) link: Arc<Link>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) routes: Vec<Arc<RouteRuntime>>,
+    /// How many handlers may wait at a time.
+    pub(crate) concurrency: usize,
+    /// How many events the session takes in before it stops reading.
+    pub(crate) window: usize,
+    /// When the stall watch acts; zero switches it off.
+    pub(crate) stall_after: Duration,
+    pub(crate) metrics: InstanceMetrics,
+    pub(crate) force: CancellationToken,
+}
+
 /// See the module's description.
 pub(crate) struct Dispatcher {
     link: Arc<Link>,
@@ -59,6 +80,10 @@ pub(crate) struct Dispatcher {
     tally: Tally,
     metrics: InstanceMetrics,
     inline: u64,
+    stall: StallWatch,
+    status: Arc<Status>,
+    /// How many events the session takes in before it stops reading.
+    window: usize,
     force: CancellationToken,
 }
 
@@ -69,14 +94,8 @@ impl fmt::Debug for Dispatcher {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(
-        link: Arc<Link>,
-        router: Arc<Router>,
-        routes: Vec<Arc<RouteRuntime>>,
-        concurrency: usize,
-        metrics: InstanceMetrics,
-        force: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let Setup { link, status, router, routes, concurrency, window, stall_after, metrics, force } = setup;
         Self {
             spare: routes.iter().map(|_| None).collect(),
             tally: Tally::new(routes.len()),
@@ -89,6 +108,9 @@ impl Dispatcher {
             done: Finished::default(),
             metrics,
             inline: 0,
+            stall: StallWatch::new(stall_after),
+            status,
+            window,
             force,
         }
     }
@@ -98,7 +120,8 @@ impl Dispatcher {
         let mut inbound = Inbound::default();
         let force = self.force.clone();
         let forced = force.cancelled();
-        tokio::pin!(forced);
+        let look = sleep(Duration::ZERO);
+        tokio::pin!(forced, look);
         loop {
             self.link.take_inbound(&mut inbound);
             self.take(&mut inbound);
@@ -107,9 +130,18 @@ impl Dispatcher {
             if inbound.closed && self.lanes.is_idle() && !self.link.has_inbound() {
                 return;
             }
+            let watching = self.stall.next_look();
+            if let Some(next) = watching
+                && (look.is_elapsed() || look.deadline() > next)
+            {
+                look.as_mut().reset(next);
+            }
             tokio::select! {
                 biased;
                 () = &mut forced => break,
+                () = &mut look, if watching.is_some() => {
+                    self.stall.look(Instant::now(), self.status.occupied() >= self.window);
+                }
                 Some(climbed) = self.ladders.next(), if !self.ladders.is_empty() => self.ended(climbed),
                 () = self.link.inbound_ready() => {}
             }
@@ -166,7 +198,12 @@ impl Dispatcher {
                 work.event = event;
                 work
             }
-            None => Box::new(Work { event, cx: Context::new(Arc::clone(&route.scope)) }),
+            None => Box::new(Work {
+                event,
+                cx: Context::new(Arc::clone(&route.scope)),
+                route: Arc::clone(route),
+                cut: Arc::default(),
+            }),
         };
         if let Some(limit) = route.timeout {
             work.cx.set_deadline(Some((Instant::now() + limit).into_std()));
@@ -184,18 +221,30 @@ impl Dispatcher {
     #[inline]
     fn start(&mut self, ready: Ready, work: Box<Work>) {
         let route = &self.routes[ready.route];
+        if !route.age.is_off() {
+            let (age, too_old) = route.age.look(&work.event, ready.burst.at);
+            if let Some(age) = age {
+                route.metrics.publish_to_handle.observe(age, 1);
+            }
+            if too_old {
+                let cut = Arc::clone(&work.cut);
+                self.climb(ready, cut, Entry::Expired(work));
+                return;
+            }
+        }
         if route.execution == Execution::Spawn {
             self.spawn(ready, work);
             return;
         }
         let sampled = self.inline.is_multiple_of(SAMPLE_EVERY).then(Instant::now);
         self.inline += 1;
+        let cut = Arc::clone(&work.cut);
         let mut slot = match self.slot.take() {
             Some(mut slot) => {
-                slot.set(Arc::clone(route), work);
+                slot.set(work);
                 slot
             }
-            None => Slot::new(Arc::clone(route), work),
+            None => Slot::new(work),
         };
         // No waker: a future that waits is polled again, with one, as soon as its ladder is set up.
         match slot.poll(&mut TaskContext::from_waker(Waker::noop())) {
@@ -211,15 +260,17 @@ impl Dispatcher {
             }
             Poll::Ready(attempted) => {
                 self.slot = Some(slot);
-                self.climb(ready, Entry::Ended(attempted));
+                self.climb(ready, cut, Entry::Ended(attempted));
             }
-            Poll::Pending => self.climb(ready, Entry::Running(slot)),
+            Poll::Pending => self.climb(ready, cut, Entry::Running(slot)),
         }
     }
 
-    fn new_climb(&self, ready: Ready) -> Climb {
+    fn new_climb(&mut self, ready: Ready, cut: Arc<Cut>) -> Climb {
+        let route = &self.routes[ready.route];
         Climb {
-            route: Arc::clone(&self.routes[ready.route]),
+            watched: self.stall.begin(route, cut, ready.burst.at),
+            route: Arc::clone(route),
             ack: ready.ack,
             received: ready.burst.at,
             received_wall: ready.burst.wall,
@@ -228,9 +279,9 @@ impl Dispatcher {
         }
     }
 
-    fn climb(&mut self, ready: Ready, entry: Entry) {
+    fn climb(&mut self, ready: Ready, cut: Arc<Cut>, entry: Entry) {
         let waits = matches!(entry, Entry::Running(_));
-        let mut ladder = Box::pin(self.new_climb(ready).run(entry));
+        let mut ladder = Box::pin(self.new_climb(ready, cut).run(entry));
         if !waits && let Poll::Ready(climbed) = ladder.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
             self.settle(&climbed);
             return;
@@ -240,8 +291,8 @@ impl Dispatcher {
     }
 
     fn spawn(&mut self, ready: Ready, work: Box<Work>) {
-        let climb = self.new_climb(ready);
-        let slot = Slot::new(Arc::clone(&climb.route), work);
+        let climb = self.new_climb(ready, Arc::clone(&work.cut));
+        let slot = Slot::new(work);
         let task = AbortOnDropHandle::new(tokio::spawn(climb.clone().run(Entry::Running(slot))));
         self.lanes.occupy(ready.lane);
         self.ladders.push(Box::pin(async move {
@@ -256,6 +307,7 @@ impl Dispatcher {
     }
 
     fn settle(&mut self, climbed: &Climbed) {
+        self.stall.end(climbed.climb.watched);
         let at = usize::from(climbed.climb.route.id);
         match climbed.step {
             Step::Finished(outcome) => {
@@ -277,6 +329,9 @@ impl Dispatcher {
             if self.link.is_stale(waiting.ready.ack) {
                 self.tally.finished_alone(waiting.ready.route, Outcome::Abandoned);
                 self.done.push(waiting.ready.ack);
+            } else if is_expired(&waiting.work.event, waiting.ready.burst.at) {
+                let cut = Arc::clone(&waiting.work.cut);
+                self.climb(waiting.ready, cut, Entry::Expired(waiting.work));
             } else {
                 self.start(waiting.ready, waiting.work);
             }
@@ -298,7 +353,7 @@ impl Dispatcher {
     fn report(&mut self) {
         self.link.finish(&mut self.done);
         self.tally.flush(&self.routes, &self.metrics);
-        self.metrics.set_busy(self.lanes.running(), self.lanes.queued());
+        self.metrics.set_busy(self.lanes.running(), self.lanes.queued(), self.stall.oldest());
     }
 
     /// Counts everything that is left as abandoned; nothing of it is acknowledged (G10).
@@ -315,8 +370,9 @@ impl Dispatcher {
             }
         }
         self.ladders.clear();
+        self.stall.clear();
         self.tally.abandon_open();
         self.tally.flush(&self.routes, &self.metrics);
-        self.metrics.set_busy(0, 0);
+        self.metrics.set_busy(0, 0, None);
     }
 }

@@ -7,14 +7,17 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tidemill_core::{Disposition, Event, HandlerError, report};
+use tidemill_core::{Disposition, Event, HandlerError, SinkId, report};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
+use super::age::is_expired;
 use super::attempt::{Attempted, Slot, Work};
+use super::cut::Demand;
 use super::dead_letter::{self, Death};
 use super::lanes::LaneKey;
 use super::route::RouteRuntime;
+use crate::config::Expired;
 use crate::observe::Outcome;
 use crate::session::Backoff;
 use crate::session::link::{Ack, Link};
@@ -29,6 +32,8 @@ pub(crate) struct Climb {
     pub(crate) received_wall: SystemTime,
     pub(crate) lane: Option<LaneKey>,
     pub(crate) link: Arc<Link>,
+    /// Its number in the stall watch.
+    pub(crate) watched: u64,
 }
 
 /// How a ladder ended.
@@ -53,6 +58,8 @@ pub(crate) enum Entry {
     Running(Slot),
     /// Its first attempt has ended.
     Ended(Attempted),
+    /// It is too old for an attempt.
+    Expired(Box<Work>),
 }
 
 impl Climb {
@@ -69,6 +76,7 @@ impl Climb {
         let mut attempted = match entry {
             Entry::Ended(attempted) => attempted,
             Entry::Running(slot) => slot.await,
+            Entry::Expired(work) => return self.expired(&work).await,
         };
         loop {
             let failure = match attempted.result {
@@ -80,7 +88,11 @@ impl Climb {
             if self.link.is_stale(self.ack) {
                 return Step::Finished(Outcome::Abandoned);
             }
-            let delay = match self.decide(&failure, attempt, started, &mut backoff) {
+            let decision = match attempted.work.cut.demanded() {
+                Demand::Bury => Decision::Bury("stalled"),
+                _ => self.decide(&failure, attempt, started, &mut backoff),
+            };
+            let delay = match decision {
                 Decision::Retry(delay) => delay,
                 Decision::Bury(reason) => match &route.dead_letters {
                     Some(destination) => {
@@ -126,10 +138,14 @@ impl Climb {
             if self.link.is_stale(self.ack) {
                 return Step::Finished(Outcome::Abandoned);
             }
+            if is_expired(&attempted.work.event, self.received) {
+                return self.expired(&attempted.work).await;
+            }
             route.metrics.retries.inc();
+            attempted.work.cut.next_attempt();
             attempted.work.cx.next_attempt(self.received_wall);
             attempted.work.cx.set_deadline(route.timeout.map(|limit| (Instant::now() + limit).into_std()));
-            attempted = Slot::new(Arc::clone(route), attempted.work).await;
+            attempted = Slot::new(attempted.work).await;
         }
     }
 
@@ -151,7 +167,7 @@ impl Climb {
 
     /// Hands the records of a successful attempt to their sinks.
     async fn emit(&self, work: &mut Work) -> Step {
-        let Work { event, cx } = work;
+        let Work { event, cx, .. } = work;
         let emitted = cx.take_emitted();
         if emitted.is_empty() {
             return Step::Finished(Outcome::Handled);
@@ -162,13 +178,31 @@ impl Climb {
             let mut record = emitted.record;
             record.key.get_or_insert_with(|| key.clone());
             record.topic.get_or_insert_with(|| event.topic_name().clone());
-            let Some(sink) = self.route.sinks.get(usize::from(emitted.sink.0)) else { continue };
+            let sink = match emitted.sink {
+                SinkId::PUBLISH => &self.route.publish,
+                SinkId(at) => &self.route.sinks[usize::from(at)],
+            };
             if sink.send(Item::new(record, Arc::clone(&ticket))).await.is_err() {
                 // The engine ends only when the worker is forced to stop: the event stays unacknowledged.
                 return Step::Finished(Outcome::Abandoned);
             }
         }
         Step::InSinks
+    }
+
+    async fn expired(&self, work: &Work) -> Step {
+        match (&self.route.dead_letters, self.route.on_expired) {
+            (Some(destination), Expired::DeadLetter) => {
+                let death = Death {
+                    reason: "expired",
+                    error: "the event is too old to be handled".to_owned(),
+                    attempts: work.cx.attempt() - 1,
+                    first_seen: self.received_wall,
+                };
+                self.bury(destination, &work.event, death).await
+            }
+            _ => Step::Finished(Outcome::Dropped),
+        }
     }
 
     async fn bury(&self, destination: &SinkHandle, event: &Event, death: Death) -> Step {

@@ -8,18 +8,23 @@
 //! INVARIANT (G9): every delivery that is taken from the link ends in exactly one outcome, and is counted once as
 //! received and once under that outcome.
 
+mod age;
 mod attempt;
+mod cut;
 mod dead_letter;
 mod dispatcher;
 mod key;
 mod ladder;
 mod lanes;
 mod route;
+mod stall;
 
+pub(crate) use age::AgeLimit;
 pub(crate) use dead_letter::{Death, record as dead_letter_record};
-pub(crate) use dispatcher::Dispatcher;
+pub(crate) use dispatcher::{Dispatcher, Setup};
 pub(crate) use ladder::Climb;
 pub(crate) use route::{RetryPolicy, RouteRuntime};
 
+pub use age::Stamp;
 pub use key::Key;
 pub use route::Execution;

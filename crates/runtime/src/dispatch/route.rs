@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tidemill_core::{Handler, Scope};
 
+use super::age::AgeLimit;
 use super::key::Key;
-use crate::config::Order;
+use crate::config::{Expired, Order};
 use crate::observe::RouteMetrics;
 use crate::sink::SinkHandle;
 
@@ -43,8 +44,12 @@ pub(crate) struct RouteRuntime {
     pub(crate) order: Order,
     pub(crate) execution: Execution,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) age: AgeLimit,
+    pub(crate) on_expired: Expired,
     pub(crate) retry: RetryPolicy,
     pub(crate) sinks: Arc<[SinkHandle]>,
+    /// Where publications go.
+    pub(crate) publish: SinkHandle,
     pub(crate) dead_letters: Option<SinkHandle>,
     pub(crate) metrics: RouteMetrics,
 }

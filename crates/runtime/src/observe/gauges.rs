@@ -1,5 +1,7 @@
 //! Gauges that are computed when someone looks: what the instances are doing now. The scaling signals are among them.
 
+use std::time::Duration;
+
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntGaugeVec, Opts};
@@ -16,6 +18,8 @@ pub(crate) struct Snapshot {
     pub(crate) capacity: usize,
     /// Instances that have a handler waiting.
     pub(crate) busy: usize,
+    /// How long the oldest event has waited that did not finish on the spot.
+    pub(crate) oldest: Duration,
 }
 
 /// Collects the gauges from a snapshot that is taken at each look.
@@ -24,6 +28,7 @@ pub(crate) struct Gauges<F> {
     instances: IntGaugeVec,
     saturation: Gauge,
     busy: Gauge,
+    oldest: Gauge,
 }
 
 impl<F: Fn() -> Snapshot + Send + Sync> Gauges<F> {
@@ -39,13 +44,17 @@ impl<F: Fn() -> Snapshot + Send + Sync> Gauges<F> {
                 "Unfinished events as a share of all windows: near 1 the worker is the bound, and more instances help.",
             )?,
             busy: Gauge::new("tidemill_busy_ratio", "Share of instances that have a handler waiting.")?,
+            oldest: Gauge::new(
+                "tidemill_oldest_unfinished_seconds",
+                "Age of the oldest event whose handler waits or is tried again.",
+            )?,
         })
     }
 }
 
 impl<F: Fn() -> Snapshot + Send + Sync> Collector for Gauges<F> {
     fn desc(&self) -> Vec<&Desc> {
-        [self.instances.desc(), self.saturation.desc(), self.busy.desc()].into_iter().flatten().collect()
+        [self.instances.desc(), self.saturation.desc(), self.busy.desc(), self.oldest.desc()].into_iter().flatten().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -59,6 +68,10 @@ impl<F: Fn() -> Snapshot + Send + Sync> Collector for Gauges<F> {
             self.saturation.set(now.occupied as f64 / now.capacity.max(1) as f64);
             self.busy.set(now.busy as f64 / now.phases.len().max(1) as f64);
         }
-        [self.instances.collect(), self.saturation.collect(), self.busy.collect()].into_iter().flatten().collect()
+        self.oldest.set(now.oldest.as_secs_f64());
+        [self.instances.collect(), self.saturation.collect(), self.busy.collect(), self.oldest.collect()]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }

@@ -1,11 +1,14 @@
 //! The metrics by name. Every handle is resolved when the worker is built; at work only handles are touched.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::histogram::{BurstHistogram, HistogramFamily};
+use crate::worker::Attempts;
 
 /// How an event ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +48,11 @@ pub(crate) struct Metrics {
     unfinished: IntGauge,
     failed_attempts: IntCounterVec,
     retries: IntCounterVec,
+    stalls: IntCounterVec,
+    trips: IntCounterVec,
     duration: HistogramFamily,
     age: HistogramFamily,
+    publish_to_handle: HistogramFamily,
     sink_records: IntCounterVec,
     sink_batches: IntCounterVec,
     sink_queue: IntGaugeVec,
@@ -93,6 +99,16 @@ impl Metrics {
                 &["route"],
             )?,
             retries: counters("tidemill_retries_total", "Attempts after the first.", &["route"])?,
+            stalls: counters(
+                "tidemill_stalls_total",
+                "Times that a full window was held up by an event of this route.",
+                &["route"],
+            )?,
+            trips: counters(
+                "tidemill_kill_switch_trips_total",
+                "Times that a route was unsubscribed because most of its events failed.",
+                &["route"],
+            )?,
             duration: histograms(
                 "tidemill_handler_duration_seconds",
                 "Time of a handler's attempt; one of 64 that end on the spot, all others.",
@@ -102,6 +118,12 @@ impl Metrics {
             age: histograms(
                 "tidemill_event_age_seconds",
                 "Time from receiving an event to finishing it.",
+                "route",
+                routes,
+            )?,
+            publish_to_handle: histograms(
+                "tidemill_publish_to_handle_seconds",
+                "Time from the publisher's stamp to the handler, on routes that know the stamp.",
                 "route",
                 routes,
             )?,
@@ -138,8 +160,10 @@ impl Metrics {
             unfinished: self.unfinished.clone(),
             failed_attempts: self.failed_attempts.with_label_values(&[name]),
             retries: self.retries.with_label_values(&[name]),
+            stalls: self.stalls.with_label_values(&[name]),
             duration: self.duration.member(at),
             age: self.age.member(at),
+            publish_to_handle: self.publish_to_handle.member(at),
         }
     }
 
@@ -164,6 +188,19 @@ impl Metrics {
         }
     }
 
+    /// Attempts of a route so far.
+    pub(crate) fn attempts(&self, route: &str) -> Attempts {
+        Attempts {
+            handled: self.finished.with_label_values(&[route, Outcome::Handled.label()]).get(),
+            failed: self.failed_attempts.with_label_values(&[route]).get(),
+        }
+    }
+
+    /// The kill switch of a route has tripped.
+    pub(crate) fn trip(&self, route: &str) {
+        self.trips.with_label_values(&[route]).inc();
+    }
+
     /// Sums over all routes: received and, in the order of [`Outcome::ALL`], finished.
     pub(crate) fn totals(&self, routes: &[Box<str>]) -> (u64, [u64; Outcome::COUNT]) {
         let mut totals = (0, [0; Outcome::COUNT]);
@@ -185,8 +222,10 @@ pub(crate) struct RouteMetrics {
     unfinished: IntGauge,
     pub(crate) failed_attempts: IntCounter,
     pub(crate) retries: IntCounter,
+    pub(crate) stalls: IntCounter,
     pub(crate) duration: BurstHistogram,
     pub(crate) age: BurstHistogram,
+    pub(crate) publish_to_handle: BurstHistogram,
 }
 
 impl RouteMetrics {
@@ -204,8 +243,11 @@ impl RouteMetrics {
 /// Events that are being handled and that wait, of one instance.
 #[derive(Debug, Default)]
 pub(crate) struct Busy {
-    running: std::sync::atomic::AtomicUsize,
-    queued: std::sync::atomic::AtomicUsize,
+    running: AtomicUsize,
+    queued: AtomicUsize,
+    /// When the event was received that has waited longest, in milliseconds after `base`, plus 1; 0: none waits.
+    oldest: AtomicU64,
+    base: OnceLock<Instant>,
 }
 
 impl Busy {
@@ -215,6 +257,20 @@ impl Busy {
 
     pub(crate) fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
+    }
+
+    fn set_oldest(&self, since: Option<Instant>) {
+        let base = *self.base.get_or_init(Instant::now);
+        let millis = |since: Instant| u64::try_from(since.saturating_duration_since(base).as_millis()).unwrap_or(0) + 1;
+        self.oldest.store(since.map_or(0, millis), Ordering::Relaxed);
+    }
+
+    /// How long the oldest event has waited that is on its ladder.
+    pub(crate) fn oldest_age(&self) -> Duration {
+        match (self.oldest.load(Ordering::Relaxed), self.base.get()) {
+            (0, _) | (_, None) => Duration::ZERO,
+            (millis, Some(base)) => base.elapsed().saturating_sub(Duration::from_millis(millis - 1)),
+        }
     }
 }
 
@@ -244,7 +300,8 @@ impl InstanceMetrics {
         }
     }
 
-    pub(crate) fn set_busy(&self, running: usize, queued: usize) {
+    pub(crate) fn set_busy(&self, running: usize, queued: usize, oldest: Option<Instant>) {
+        self.busy.set_oldest(oldest);
         self.busy.running.store(running, Ordering::Relaxed);
         self.busy.queued.store(queued, Ordering::Relaxed);
     }

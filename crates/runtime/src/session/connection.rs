@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_core::report;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -36,6 +37,8 @@ pub(crate) struct Connection {
     pub(crate) link: Arc<Link>,
     pub(crate) outgoing: Outgoing,
     pub(crate) status: Arc<Status>,
+    /// Which filters are paused, by their place.
+    pub(crate) paused: watch::Receiver<Vec<bool>>,
     /// Ask to leave without loss.
     pub(crate) leave: CancellationToken,
     /// Stop at once.
@@ -96,6 +99,7 @@ impl Connection {
                         status: &self.status,
                         keep_alive: opened.keep_alive,
                         session_present: opened.session_present,
+                        paused: self.paused.clone(),
                         released: &mut released,
                     };
                     let end = Box::pin(running.run(&self.leave, &self.force)).await;

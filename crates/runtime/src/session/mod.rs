@@ -21,6 +21,7 @@ mod publisher;
 mod reason;
 mod running;
 mod status;
+mod subscriptions;
 pub(crate) mod transport;
 mod window;
 mod wire;
@@ -33,7 +34,7 @@ pub(crate) use running::Settings;
 pub(crate) use status::Status;
 
 pub use error::{SessionError, SessionErrorKind};
-pub use outgoing::{Publication, PublishError};
+pub use outgoing::PublishError;
 pub use publisher::Publisher;
 pub use reason::{Advice, Reason};
 pub use status::Phase;

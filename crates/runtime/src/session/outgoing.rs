@@ -4,46 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use rumqttc::mqttbytes::v4;
 use rumqttc::v5::mqttbytes::v5;
-use tidemill_core::topic::TopicName;
-use tidemill_core::{Properties, QoS};
+use tidemill_core::{Properties, Publication, QoS};
 use tokio::sync::{mpsc, oneshot};
 
 use super::reason::Reason;
 use crate::config::MqttVersion;
-
-/// An event to publish.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Publication {
-    /// Where to.
-    pub topic: TopicName,
-    /// What.
-    pub payload: Bytes,
-    /// At most once or at least once; exactly once is sent as at least once.
-    pub qos: QoS,
-    /// Whether the broker keeps it for later subscribers.
-    pub retain: bool,
-    /// MQTT 5 properties; left out on MQTT 3.1.1.
-    pub properties: Option<Box<Properties>>,
-}
-
-impl Publication {
-    /// A publication at QoS 1, not retained, without properties.
-    #[must_use]
-    pub fn new(topic: TopicName, payload: impl Into<Bytes>) -> Self {
-        Self { topic, payload: payload.into(), qos: QoS::AtLeastOnce, retain: false, properties: None }
-    }
-
-    /// Sets the quality of service.
-    #[must_use]
-    pub fn with_qos(mut self, qos: QoS) -> Self {
-        self.qos = qos;
-        self
-    }
-}
 
 /// Why a publication was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]

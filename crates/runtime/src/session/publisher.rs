@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidemill_core::report;
-use tokio::sync::{mpsc, oneshot};
+use tidemill_core::{Publication, report};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
@@ -14,7 +14,7 @@ use super::outgoing::{Outgoing, Request};
 use super::running::Settings;
 use super::status::Status;
 use super::transport::{Connector, UrlConnector};
-use super::{Backoff, ConnectOptions, Connection, Phase, Publication, PublishError};
+use super::{Backoff, ConnectOptions, Connection, Phase, PublishError};
 use crate::config::{Config, ConfigProblem};
 use crate::error::BuildError;
 
@@ -87,6 +87,7 @@ impl Publisher {
             link: Arc::new(Link::default()),
             outgoing: Outgoing::new(Some(receiver)),
             status: Arc::clone(&publisher.status),
+            paused: watch::channel(Vec::new()).1,
             leave: publisher.leave.clone(),
             force: publisher.force.clone(),
         };

@@ -11,16 +11,18 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tidemill_core::QoS;
 use tidemill_core::topic::TopicName;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::codec::{self, Incoming, Publish};
 use super::error::{SessionError, SessionErrorKind};
-use super::handshake::{write_disconnect, write_subscribe, write_unsubscribe};
+use super::handshake::write_disconnect;
 use super::link::{Ack, Delivery, Finished, Link};
 use super::outgoing::Outgoing;
-use super::reason::{Advice, Reason};
+use super::reason::Reason;
 use super::status::{Phase, Status};
+use super::subscriptions::Subscriptions;
 use super::window::AckWindow;
 use super::wire::{Driven, Interest, Wire};
 use crate::config::{Config, MqttVersion, Overflow};
@@ -99,6 +101,8 @@ pub(crate) struct Running<'a> {
     pub(crate) status: &'a Status,
     pub(crate) keep_alive: Duration,
     pub(crate) session_present: bool,
+    /// Which filters are paused, by their place; one beyond the end is not.
+    pub(crate) paused: watch::Receiver<Vec<bool>>,
     /// QoS 0 events that are not finished, over all sessions, and their bytes.
     pub(crate) released: &'a mut Unreleased,
 }
@@ -110,9 +114,9 @@ pub(crate) struct Unreleased {
     pub(crate) bytes: usize,
 }
 
-struct Turn {
+struct Turn<'a> {
     leaving: Leaving,
-    subscribing: Option<(u16, Instant)>,
+    subscriptions: Subscriptions<'a>,
     aliases: Vec<Option<TopicName>>,
     deliveries: Vec<Delivery>,
     finished: Finished,
@@ -130,7 +134,7 @@ impl Running<'_> {
         let now = Instant::now();
         let mut turn = Turn {
             leaving: Leaving::No,
-            subscribing: None,
+            subscriptions: Subscriptions::new(&self.settings.filters, self.session_present),
             aliases: Vec::new(),
             deliveries: Vec::new(),
             finished: Finished::default(),
@@ -140,7 +144,7 @@ impl Running<'_> {
             ping_sent: now,
             undecoded: true,
         };
-        if let Err(error) = self.subscribe(&mut turn) {
+        if let Err(error) = self.reconcile(&mut turn) {
             return self.fail(error, Reason::UNSPECIFIED).await;
         }
         let left = leave.cancelled();
@@ -192,6 +196,12 @@ impl Running<'_> {
                     }
                 },
                 () = self.link.finished_ready() => {}
+                Ok(()) = self.paused.changed() => {
+                    if let Err(error) = self.reconcile(&mut turn) {
+                        return self.fail(error, Reason::UNSPECIFIED).await;
+                    }
+                    timer.as_mut().reset(self.next_deadline(&turn));
+                }
                 request = self.outgoing.next_request(), if can_request => {
                     self.outgoing.pump(self.settings.version, &mut self.wire.output, Some(request));
                     turn.last_write = Instant::now();
@@ -201,7 +211,7 @@ impl Running<'_> {
     }
 
     /// Everything that needs no waiting: acks, publications, decoding, the next step of leaving.
-    fn work(&mut self, turn: &mut Turn) -> Result<(), (SessionError, Reason)> {
+    fn work(&mut self, turn: &mut Turn<'_>) -> Result<(), (SessionError, Reason)> {
         self.take_back(turn);
         self.outgoing.pump(self.settings.version, &mut self.wire.output, None);
         if turn.undecoded {
@@ -216,7 +226,7 @@ impl Running<'_> {
     }
 
     /// Takes back what was finished and writes the acks that are due.
-    fn take_back(&mut self, turn: &mut Turn) {
+    fn take_back(&mut self, turn: &mut Turn<'_>) {
         self.link.take_finished(&mut turn.finished);
         if turn.finished.is_empty() {
             return;
@@ -247,7 +257,7 @@ impl Running<'_> {
         self.has_room() || (self.settings.qos == QoS::AtMostOnce && self.settings.qos0_overflow == Overflow::DropNewest)
     }
 
-    fn decode_burst(&mut self, turn: &mut Turn) -> Result<(), (SessionError, Reason)> {
+    fn decode_burst(&mut self, turn: &mut Turn<'_>) -> Result<(), (SessionError, Reason)> {
         let mut dropped = 0;
         let result = loop {
             if !self.may_read() {
@@ -290,7 +300,7 @@ impl Running<'_> {
         result
     }
 
-    fn receive(&mut self, turn: &mut Turn, publish: Publish) -> Result<(), (SessionError, Reason)> {
+    fn receive(&mut self, turn: &mut Turn<'_>, publish: Publish) -> Result<(), (SessionError, Reason)> {
         let topic = self.resolve_topic(turn, publish.topic, publish.topic_alias)?;
         let bytes = u32::try_from(topic.as_str().len() + publish.payload.len()).unwrap_or(u32::MAX);
         let ack = if publish.qos == QoS::AtMostOnce {
@@ -313,7 +323,7 @@ impl Running<'_> {
 
     fn resolve_topic(
         &self,
-        turn: &mut Turn,
+        turn: &mut Turn<'_>,
         topic: Bytes,
         alias: Option<u16>,
     ) -> Result<TopicName, (SessionError, Reason)> {
@@ -344,7 +354,7 @@ impl Running<'_> {
         Ok(name)
     }
 
-    fn control(&mut self, turn: &mut Turn, packet: Incoming) -> Result<(), (SessionError, Reason)> {
+    fn control(&mut self, turn: &mut Turn<'_>, packet: Incoming) -> Result<(), (SessionError, Reason)> {
         match packet {
             Incoming::PubAck { pkid, reason } => {
                 self.outgoing.acknowledged(pkid, reason);
@@ -354,22 +364,18 @@ impl Running<'_> {
                 turn.pings = turn.pings.saturating_sub(1);
                 Ok(())
             }
-            Incoming::SubAck { pkid, reasons } => match turn.subscribing {
-                Some((awaited, _)) if awaited == pkid => {
-                    turn.subscribing = None;
-                    self.check_suback(&reasons).map_err(|error| (error, Reason::UNSPECIFIED))?;
-                    if turn.leaving == Leaving::No {
-                        self.status.set_phase(Phase::Ready);
-                    }
-                    Ok(())
-                }
-                _ => Ok(()),
-            },
+            Incoming::SubAck { pkid, reasons } => {
+                turn.subscriptions
+                    .subscribed(pkid, self.settings.qos, &reasons)
+                    .map_err(|error| (error, Reason::UNSPECIFIED))?;
+                self.reconcile(turn).map_err(|error| (error, Reason::UNSPECIFIED))
+            }
             Incoming::UnsubAck { pkid } => {
                 if turn.leaving == (Leaving::Unsubscribing { pkid }) {
                     turn.leaving = Leaving::Draining;
                 }
-                Ok(())
+                turn.subscriptions.unsubscribed(pkid);
+                self.reconcile(turn).map_err(|error| (error, Reason::UNSPECIFIED))
             }
             Incoming::Disconnect(disconnect) => {
                 let error = SessionError::from_reason(
@@ -387,69 +393,41 @@ impl Running<'_> {
         }
     }
 
-    fn subscribe(&mut self, turn: &mut Turn) -> Result<(), SessionError> {
-        if self.settings.filters.is_empty() || self.session_present {
-            self.status.set_phase(Phase::Ready);
+    /// Brings the subscriptions to what is wanted: all filters but the paused ones.
+    fn reconcile(&mut self, turn: &mut Turn<'_>) -> Result<(), SessionError> {
+        if turn.leaving != Leaving::No {
             return Ok(());
         }
-        let pkid = self.outgoing.free_pkid();
+        let paused = self.paused.borrow_and_update();
+        let until = Instant::now() + self.settings.subscribe_timeout;
         let (version, qos) = (self.settings.version, self.settings.qos);
-        write_subscribe(version, pkid, &self.settings.filters, qos, &mut self.wire.output)
+        let outgoing = &mut *self.outgoing;
+        turn.subscriptions
+            .reconcile(&paused, version, qos, until, || outgoing.free_pkid(), &mut self.wire.output)
             .map_err(|error| SessionError::new(SessionErrorKind::Protocol, "write SUBSCRIBE").with_source(error))?;
-        turn.subscribing = Some((pkid, Instant::now() + self.settings.subscribe_timeout));
-        Ok(())
-    }
-
-    fn check_suback(&self, reasons: &[Reason]) -> Result<(), SessionError> {
-        for (at, filter) in self.settings.filters.iter().enumerate() {
-            let Some(reason) = reasons.get(at) else {
-                let text = format!("the broker's SUBACK has no answer for {filter:?}");
-                return Err(SessionError::new(SessionErrorKind::Protocol, text));
-            };
-            if reason.is_failure() {
-                let mut text = format!("the broker refuses the subscription {filter:?}: {reason}");
-                if *reason == Reason::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED {
-                    text.push_str("; use a broker with shared subscriptions, or one instance without `group.name`");
-                }
-                let advice = match reason.advice() {
-                    Advice::RetryLater => Advice::RetryLater,
-                    _ => Advice::Stop,
-                };
-                return Err(SessionError::new(SessionErrorKind::SubscriptionRefused, text).with_advice(advice));
-            }
-            if reason.code() < self.settings.qos.level() {
-                let text = format!(
-                    "the broker grants {filter:?} only QoS {}, which loses events on every reconnect; \
-                     set `mqtt.qos = {}` if that is acceptable",
-                    reason.code(),
-                    reason.code()
-                );
-                return Err(SessionError::new(SessionErrorKind::SubscriptionRefused, text));
-            }
+        if turn.subscriptions.is_complete(&paused) {
+            self.status.set_phase(Phase::Ready);
         }
         Ok(())
     }
 
-    fn start_leaving(&mut self, turn: &mut Turn) -> Result<(), SessionError> {
+    fn start_leaving(&mut self, turn: &mut Turn<'_>) -> Result<(), SessionError> {
         self.status.set_phase(Phase::Leaving);
-        turn.leaving = if self.settings.filters.is_empty() {
-            Leaving::Draining
-        } else {
-            let pkid = self.outgoing.free_pkid();
-            write_unsubscribe(self.settings.version, pkid, &self.settings.filters, &mut self.wire.output).map_err(
-                |error| SessionError::new(SessionErrorKind::Protocol, "write UNSUBSCRIBE").with_source(error),
-            )?;
-            Leaving::Unsubscribing { pkid }
-        };
+        let outgoing = &mut *self.outgoing;
+        let asked = turn
+            .subscriptions
+            .leave(self.settings.version, || outgoing.free_pkid(), &mut self.wire.output)
+            .map_err(|error| SessionError::new(SessionErrorKind::Protocol, "write UNSUBSCRIBE").with_source(error))?;
+        turn.leaving = asked.map_or(Leaving::Draining, |pkid| Leaving::Unsubscribing { pkid });
         Ok(())
     }
 
     /// Whether everything that came was finished and acknowledged, and nothing waits to be decoded or sent.
-    fn is_idle(&self, turn: &Turn) -> bool {
+    fn is_idle(&self, turn: &Turn<'_>) -> bool {
         self.window.occupied() == 0 && self.released.events == 0 && self.outgoing.is_idle() && !turn.undecoded
     }
 
-    fn continue_leaving(&mut self, turn: &mut Turn) {
+    fn continue_leaving(&mut self, turn: &mut Turn<'_>) {
         match turn.leaving {
             Leaving::Draining if turn.pings == 0 && self.is_idle(turn) => {
                 self.ping(turn);
@@ -463,7 +441,7 @@ impl Running<'_> {
         }
     }
 
-    fn ping(&mut self, turn: &mut Turn) {
+    fn ping(&mut self, turn: &mut Turn<'_>) {
         codec::write_pingreq(&mut self.wire.output);
         let now = Instant::now();
         turn.pings += 1;
@@ -472,7 +450,7 @@ impl Running<'_> {
     }
 
     /// When the session must look at its clocks again.
-    fn next_deadline(&self, turn: &Turn) -> Instant {
+    fn next_deadline(&self, turn: &Turn<'_>) -> Instant {
         const FAR: Duration = Duration::from_secs(3600);
         let mut deadline = Instant::now() + FAR;
         if !self.keep_alive.is_zero() {
@@ -481,7 +459,7 @@ impl Running<'_> {
         if turn.pings > 0 {
             deadline = deadline.min(turn.ping_sent + self.settings.ping_timeout);
         }
-        if let Some((_, until)) = turn.subscribing {
+        if let Some(until) = turn.subscriptions.deadline() {
             deadline = deadline.min(until);
         }
         // A deadline in the past, while reading pauses, must not turn the timer into a busy loop.
@@ -493,11 +471,9 @@ impl Running<'_> {
         self.keep_alive.mul_f64(0.75)
     }
 
-    fn tick(&mut self, turn: &mut Turn) -> Result<(), SessionError> {
+    fn tick(&mut self, turn: &mut Turn<'_>) -> Result<(), SessionError> {
         let now = Instant::now();
-        if let Some((_, until)) = turn.subscribing
-            && now >= until
-        {
+        if turn.subscriptions.deadline().is_some_and(|until| now >= until) {
             return Err(SessionError::new(SessionErrorKind::Timeout, "the broker did not answer SUBSCRIBE in time"));
         }
         let reading = self.may_read();

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use tidemill_core::topic::{Pattern, ShareName, TopicFilter, TopicName};
 use tidemill_core::{Handler, Sink};
 
-use super::dead_letters;
+use super::broker_sink;
 use super::instance::{Plan, RoutePlan};
 use super::route::Route;
 use super::run::{SinkPlan, Worker};
 use super::state::Shared;
 use crate::config::{Config, ConfigProblem};
-use crate::dispatch::RetryPolicy;
+use crate::dispatch::{AgeLimit, RetryPolicy};
 use crate::error::BuildError;
 use crate::observe::{Gauges, Metrics};
 use crate::router::{Router, subscriptions};
@@ -21,6 +21,8 @@ use crate::session::{Backoff, ConnectOptions, Settings};
 
 /// Name of the built-in sink for dead letters, in metrics and logs.
 pub(super) const DEAD_LETTERS: &str = "dead_letters";
+/// Name of the built-in sink for what handlers publish.
+pub(super) const PUBLISH: &str = "publish";
 
 /// Builds a [`Worker`].
 #[must_use = "a builder does nothing until `build` is called"]
@@ -126,6 +128,7 @@ impl WorkerBuilder {
         let mut sink_names: Vec<Box<str>> = self.sinks.iter().map(|(name, _)| name.as_str().into()).collect();
         let emit_names: Arc<[Box<str>]> = sink_names.iter().cloned().collect();
         sink_names.push(DEAD_LETTERS.into());
+        sink_names.push(PUBLISH.into());
         let metrics = match Metrics::register(&registry, &names, &sink_names) {
             Ok(metrics) => metrics,
             Err(error) => {
@@ -145,7 +148,7 @@ impl WorkerBuilder {
             Some(share) => format!("$share/{share}/{filter}"),
             None => filter.to_string(),
         };
-        let filters = wanted.iter().map(prefixed).collect();
+        let subscribed = wanted.iter().map(prefixed).collect();
         let routes = self.routes.into_iter().zip(&patterns).zip(&names).map(|((route, pattern), name)| RoutePlan {
             name: name.clone(),
             capture_names: pattern.captures().map(Into::into).collect(),
@@ -154,6 +157,8 @@ impl WorkerBuilder {
             order: route.order.unwrap_or(config.dispatch.order),
             execution: route.execution,
             timeout: route.timeout.or(config.dispatch.timeout),
+            age: AgeLimit { stamp: route.stamp, max_age: route.max_age.or(config.dispatch.max_age) },
+            on_expired: config.dispatch.on_expired,
             retry: RetryPolicy {
                 max_attempts: route.max_attempts.unwrap_or(config.retry.max_attempts),
                 max_elapsed: config.retry.max_elapsed,
@@ -167,7 +172,7 @@ impl WorkerBuilder {
             random: super::identity::random_part(),
             connector,
             options: ConnectOptions::new(&config.mqtt, String::new()),
-            settings: Settings::new(config, filters),
+            settings: Settings::new(config, subscribed),
             connect_timeout: config.mqtt.connect_timeout,
             backoff: Backoff::new(config.mqtt.reconnect.min, config.mqtt.reconnect.max),
             router: Arc::new(router),
@@ -177,6 +182,11 @@ impl WorkerBuilder {
                 0 => window,
                 limit => limit as usize,
             },
+            stall_after: config.dispatch.stall_after,
+            covers: filters
+                .iter()
+                .map(|filter| wanted.iter().position(|wide| wide.covers(filter)).unwrap_or_default())
+                .collect(),
             metrics: metrics.clone(),
         };
         let sinks = self.sinks.into_iter().map(|(name, sink)| SinkPlan { name: name.into(), sink }).collect();
@@ -218,9 +228,9 @@ fn check_sinks(sinks: &[(String, Arc<dyn Sink>)], problems: &mut Vec<ConfigProbl
         if name.is_empty() {
             problems.push(ConfigProblem::new("sinks", "a sink has an empty name", "name it"));
         }
-        if name == DEAD_LETTERS {
-            let why = format!("{name:?} is the name of the built-in sink");
-            problems.push(ConfigProblem::new("sinks", why, "use another name, and `dead_letters.sink` to choose it"));
+        if name == DEAD_LETTERS || name == PUBLISH {
+            let why = format!("{name:?} is the name of a built-in sink");
+            problems.push(ConfigProblem::new("sinks", why, "use another name"));
         }
         if sinks[..at].iter().any(|(other, _)| other == name) {
             let why = format!("two sinks are named {name:?}");
@@ -245,7 +255,7 @@ fn check_dead_letters(
         return;
     }
     for name in names {
-        let topic = dead_letters::topic(&config.dead_letters.topic_prefix, name);
+        let topic = broker_sink::dead_letter_topic(&config.dead_letters.topic_prefix, name);
         if let Err(error) = TopicName::new(&topic) {
             let fix = "correct the prefix, or name the route with `.named(..)`";
             problems.push(ConfigProblem::new("dead_letters.topic_prefix", error.to_string(), fix));

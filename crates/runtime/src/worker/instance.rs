@@ -11,8 +11,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::io_threads::IoThreads;
 use super::state::{Member, Shared};
-use crate::config::Order;
-use crate::dispatch::{Dispatcher, Execution, Key, RetryPolicy, RouteRuntime};
+use crate::config::{Expired, Order};
+use crate::dispatch::{AgeLimit, Dispatcher, Execution, Key, RetryPolicy, RouteRuntime, Setup};
 use crate::observe::Metrics;
 use crate::router::Router;
 use crate::session::link::Link;
@@ -29,6 +29,8 @@ pub(super) struct RoutePlan {
     pub(super) order: Order,
     pub(super) execution: Execution,
     pub(super) timeout: Option<Duration>,
+    pub(super) age: AgeLimit,
+    pub(super) on_expired: Expired,
     pub(super) retry: RetryPolicy,
 }
 
@@ -46,12 +48,17 @@ pub(super) struct Plan {
     pub(super) routes: Vec<RoutePlan>,
     pub(super) sink_names: Arc<[Box<str>]>,
     pub(super) concurrency: usize,
+    pub(super) stall_after: Duration,
+    /// Per route, the place of the subscription that brings its events.
+    pub(super) covers: Vec<usize>,
     pub(super) metrics: Metrics,
 }
 
 /// What the instances need while the worker runs, and what holds the sinks open.
 pub(super) struct Outlets {
     pub(super) sinks: Arc<[SinkHandle]>,
+    /// Where publications go.
+    pub(super) publish: SinkHandle,
     pub(super) dead_letters: Option<SinkHandle>,
 }
 
@@ -101,19 +108,23 @@ impl Plan {
             link: Arc::clone(&link),
             outgoing: Outgoing::new(None),
             status: Arc::clone(&status),
+            paused: shared.paused.subscribe(),
             leave: stop.leave.clone(),
             force: stop.force.clone(),
         };
         let metrics = self.metrics.instance(&id);
         let busy = metrics.busy();
-        let dispatcher = Dispatcher::new(
-            Arc::clone(&link),
-            Arc::clone(&self.router),
-            self.routes(&id, outlets),
-            self.concurrency,
+        let dispatcher = Dispatcher::new(Setup {
+            link: Arc::clone(&link),
+            status: Arc::clone(&status),
+            router: Arc::clone(&self.router),
+            routes: self.routes(&id, outlets),
+            concurrency: self.concurrency,
+            window: self.settings.high_water,
+            stall_after: self.stall_after,
             metrics,
-            stop.force.clone(),
-        );
+            force: stop.force.clone(),
+        });
         let id: Arc<str> = id.into();
         shared.add(Member { id: Arc::clone(&id), status, link, busy });
         let mut session = AbortOnDropHandle::new(io.spawn(index as usize, connection.run()));
@@ -154,8 +165,11 @@ impl Plan {
                 order: plan.order,
                 execution: plan.execution,
                 timeout: plan.timeout,
+                age: plan.age.clone(),
+                on_expired: plan.on_expired,
                 retry: plan.retry,
                 sinks: Arc::clone(&outlets.sinks),
+                publish: outlets.publish.clone(),
                 dead_letters: outlets.dead_letters.clone(),
                 metrics: self.metrics.route(at, &plan.name),
             })

@@ -1,15 +1,17 @@
 //! The worker: one process's part of the group. It is built once, with every mistake reported at once, and then run.
 
+mod broker_sink;
 mod builder;
-mod dead_letters;
 mod identity;
 mod instance;
 mod io_threads;
+mod kill_switch;
 mod route;
 mod run;
 mod signal;
 mod state;
 
+pub(crate) use kill_switch::Attempts;
 pub use builder::WorkerBuilder;
 pub use route::Route;
 pub use run::{Summary, Worker};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidemill_core::Handler;
 
 use crate::config::Order;
-use crate::dispatch::{Execution, Key};
+use crate::dispatch::{Execution, Key, Stamp};
 
 /// A topic pattern bound to a handler. What it leaves open comes from the configuration.
 #[must_use]
@@ -20,6 +20,8 @@ pub struct Route {
     pub(super) execution: Execution,
     pub(super) timeout: Option<Duration>,
     pub(super) max_attempts: Option<u32>,
+    pub(super) stamp: Option<Stamp>,
+    pub(super) max_age: Option<Duration>,
 }
 
 impl fmt::Debug for Route {
@@ -40,6 +42,8 @@ impl Route {
             execution: Execution::default(),
             timeout: None,
             max_attempts: None,
+            stamp: None,
+            max_age: None,
         }
     }
 
@@ -71,6 +75,19 @@ impl Route {
     /// `.await`, and counts as a failed attempt.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
+        self
+    }
+
+    /// Says where the publisher's time stamp stands: the age of events is measured by it, and shown as
+    /// `tidemill_publish_to_handle_seconds`.
+    pub fn published_at(mut self, stamp: Stamp) -> Self {
+        self.stamp = Some(stamp);
+        self
+    }
+
+    /// Sets the age at which an event is too old to be handled; `dispatch.max_age` otherwise.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
         self
     }
 

@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
-use super::builder::{DEAD_LETTERS, WorkerBuilder};
-use super::dead_letters::TopicDeadLetters;
+use super::broker_sink::{BrokerSink, LazyPublisher};
+use super::builder::{DEAD_LETTERS, PUBLISH, WorkerBuilder};
 use super::instance::{InstanceEnd, Outlets, Plan, Stop};
 use super::io_threads::IoThreads;
+use super::kill_switch;
 use super::state::{Shared, WorkerHandle};
 use crate::config::Config;
 use crate::error::{RunError, RunErrorKind};
@@ -196,9 +197,14 @@ impl Worker {
             let metrics = self.shared.metrics.sink(at, name);
             SinkEngine::new(name.into(), sink, SinkSettings::default(), metrics, dead_letters, force.clone())
         };
+        let publisher = self.lazy_publisher(io);
+        let broker = || {
+            let prefix = self.config.dead_letters.topic_prefix.clone();
+            Arc::new(BrokerSink::new(prefix, self.config.mqtt.version, Arc::clone(&publisher))) as Arc<dyn Sink>
+        };
         let chosen = self.config.dead_letters.sink.as_deref();
         let built_in = chosen.is_none().then(|| {
-            let (built_in, handle) = engine(self.sinks.len(), DEAD_LETTERS, self.topic_dead_letters(io), None);
+            let (built_in, handle) = engine(self.sinks.len(), DEAD_LETTERS, broker(), None);
             run(built_in);
             handle
         });
@@ -216,15 +222,17 @@ impl Worker {
             }
             handles[at] = Some(handle);
         }
-        (Outlets { sinks: handles.into_iter().flatten().collect(), dead_letters }, engines)
+        let (started, publish) = engine(self.sinks.len() + 1, PUBLISH, broker(), dead_letters.clone());
+        run(started);
+        (Outlets { sinks: handles.into_iter().flatten().collect(), publish, dead_letters }, engines)
     }
 
-    /// The built-in destination: a topic, over a connection that starts with the first dead letter.
-    fn topic_dead_letters(&self, io: &Arc<IoThreads>) -> Arc<dyn Sink> {
+    /// The connection for dead letters and publications; it starts with the first of them.
+    fn lazy_publisher(&self, io: &Arc<IoThreads>) -> Arc<LazyPublisher> {
         let plan = Arc::clone(&self.plan);
         let io = Arc::downgrade(io);
-        let start = move || {
-            let id = format!("{}-{}-dead", plan.prefix, plan.random);
+        Arc::new(LazyPublisher::new(move || {
+            let id = format!("{}-{}-out", plan.prefix, plan.random);
             let options = ConnectOptions { client_id: id, will: None, ..plan.options.clone() };
             let settings = plan.settings.clone();
             let (publisher, connection) =
@@ -232,14 +240,12 @@ impl Worker {
             if let Some(io) = io.upgrade() {
                 io.spawn(0, async move {
                     if let Err(error) = connection.run().await {
-                        error!(error = report(&error), "the connection for dead letters cannot be used");
+                        error!(error = report(&error), "the connection for dead letters and publications is unusable");
                     }
                 });
             }
             publisher
-        };
-        let prefix = self.config.dead_letters.topic_prefix.clone();
-        Arc::new(TopicDeadLetters::new(prefix, self.config.mqtt.version, Box::new(start)))
+        }))
     }
 
     /// Keeps the instances running until `shutdown`, then drains them.
@@ -256,12 +262,14 @@ impl Worker {
         }
         let mut restart = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
         let startup = self.startup_failed();
-        tokio::pin!(shutdown, startup);
+        let kill_switch = kill_switch::watch(&self.config.kill_switch, &self.shared, &self.plan.covers);
+        tokio::pin!(shutdown, startup, kill_switch);
         let mut failure = None;
         while failure.is_none() {
             tokio::select! {
                 () = &mut shutdown => break,
                 error = &mut startup => failure = Some(error),
+                () = &mut kill_switch => {}
                 Some((index, end)) = instances.next() => match end {
                     InstanceEnd::Ended => {}
                     InstanceEnd::Failed(error) => failure = Some(unusable(error)),

@@ -36,6 +36,9 @@ pub(crate) struct Shared {
     members: Mutex<Vec<Member>>,
     changed: Notify,
     draining: AtomicBool,
+    /// Which subscriptions the kill switch has paused, by their place in the plan.
+    pub(crate) paused: watch::Sender<Vec<bool>>,
+    paused_routes: Mutex<Vec<Box<str>>>,
     admin_address: watch::Sender<Option<std::net::SocketAddr>>,
     progress: Mutex<Vec<Progress>>,
 }
@@ -64,6 +67,8 @@ impl Shared {
             members: Mutex::default(),
             changed: Notify::new(),
             draining: AtomicBool::new(false),
+            paused: watch::Sender::new(Vec::new()),
+            paused_routes: Mutex::default(),
             admin_address: watch::Sender::new(None),
             progress: Mutex::default(),
         }
@@ -91,6 +96,11 @@ impl Shared {
     #[cfg(feature = "admin")]
     pub(crate) fn set_admin_address(&self, address: std::net::SocketAddr) {
         self.admin_address.send_replace(Some(address));
+    }
+
+    /// Shows which routes are paused.
+    pub(crate) fn set_paused_routes(&self, routes: Vec<Box<str>>) {
+        *self.paused_routes.lock().unwrap_or_else(PoisonError::into_inner) = routes;
     }
 
     pub(crate) fn begin_drain(&self) {
@@ -141,6 +151,7 @@ impl Shared {
             occupied: members.iter().map(|member| member.status.occupied()).sum(),
             capacity: self.window * members.len(),
             busy: members.iter().filter(|member| member.busy.running() > 0).count(),
+            oldest: members.iter().map(|member| member.busy.oldest_age()).max().unwrap_or_default(),
         }
     }
 
@@ -158,6 +169,7 @@ impl Shared {
             dropped: finished[Outcome::Dropped as usize],
             abandoned: finished[Outcome::Abandoned as usize],
             unfinished: received.saturating_sub(finished.iter().sum()),
+            paused_routes: self.paused_routes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             instances,
         }
     }
@@ -187,6 +199,8 @@ pub struct WorkerStatus {
     pub abandoned: u64,
     /// Events received and not finished.
     pub unfinished: u64,
+    /// Routes whose kill switch has tripped: they are unsubscribed until their events can be handled again.
+    pub paused_routes: Vec<Box<str>>,
     /// The instances.
     pub instances: Vec<InstanceStatus>,
 }
@@ -213,6 +227,8 @@ pub struct InstanceStatus {
     pub running: usize,
     /// Events that wait for their lane or a free place.
     pub queued: usize,
+    /// How long the oldest event has waited whose handler waits or is tried again, in seconds.
+    pub oldest_unfinished_seconds: f64,
     /// Why the connection is down.
     pub last_error: Option<String>,
 }
@@ -231,6 +247,7 @@ impl InstanceStatus {
             window_use,
             running: member.busy.running(),
             queued: member.busy.queued(),
+            oldest_unfinished_seconds: member.busy.oldest_age().as_secs_f64(),
             last_error: member.status.last_error(),
         }
     }

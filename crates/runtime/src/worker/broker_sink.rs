@@ -1,39 +1,53 @@
-//! Dead letters to a topic: a sink over a connection of its own, opened when the first dead letter comes.
+//! The broker as a sink: dead letters, and what handlers publish, over a connection of their own that is opened when
+//! the first of them comes. Never over an instance's connection: one that has stopped reading could not see the PUBACKs.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
 use tidemill_core::topic::TopicName;
-use tidemill_core::{Properties, Record, Rejection, Sink, SinkError};
+use tidemill_core::{Properties, Publication, Record, Rejection, Sink, SinkError};
 use tokio::sync::OnceCell;
 
 use crate::config::MqttVersion;
-use crate::session::{Publication, PublishError, Publisher};
+use crate::session::{PublishError, Publisher};
 
-/// Starts the connection that dead letters go through.
-pub(super) type StartPublisher = Box<dyn Fn() -> Publisher + Send + Sync>;
+/// A publishing connection that starts when it is first needed, shared by the sinks that need one.
+pub(super) struct LazyPublisher {
+    start: Box<dyn Fn() -> Publisher + Send + Sync>,
+    publisher: OnceCell<Publisher>,
+}
+
+impl LazyPublisher {
+    pub(super) fn new(start: impl Fn() -> Publisher + Send + Sync + 'static) -> Self {
+        Self { start: Box::new(start), publisher: OnceCell::new() }
+    }
+
+    async fn get(&self) -> &Publisher {
+        self.publisher.get_or_init(|| async { (self.start)() }).await
+    }
+}
 
 /// How long a write waits for a broker that is away before it reports itself as unavailable.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// See the module's description.
-pub(super) struct TopicDeadLetters {
+pub(super) struct BrokerSink {
     prefix: String,
     version: MqttVersion,
-    start: StartPublisher,
-    publisher: OnceCell<Publisher>,
+    publisher: Arc<LazyPublisher>,
 }
 
-impl fmt::Debug for TopicDeadLetters {
+impl fmt::Debug for BrokerSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TopicDeadLetters").field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("BrokerSink").field("prefix", &self.prefix).finish_non_exhaustive()
     }
 }
 
 /// The topic of a route's dead letters. What cannot stand in a topic name is left out or becomes `_`.
-pub(super) fn topic(prefix: &str, route: &str) -> String {
+pub(super) fn dead_letter_topic(prefix: &str, route: &str) -> String {
     let route: String = route
         .chars()
         .filter(|c| !matches!(c, '{' | '}'))
@@ -42,16 +56,19 @@ pub(super) fn topic(prefix: &str, route: &str) -> String {
     format!("{prefix}/{route}")
 }
 
-impl TopicDeadLetters {
-    pub(super) fn new(prefix: String, version: MqttVersion, start: StartPublisher) -> Self {
-        Self { prefix, version, start, publisher: OnceCell::new() }
+impl BrokerSink {
+    pub(super) fn new(prefix: String, version: MqttVersion, publisher: Arc<LazyPublisher>) -> Self {
+        Self { prefix, version, publisher }
     }
 
     fn publication(&self, record: &Record) -> Result<Publication, String> {
+        if let Some(publication) = &record.publication {
+            return Ok((**publication).clone());
+        }
         let header =
             |name: &str| record.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
         let topic =
-            TopicName::new(&topic(&self.prefix, header("tidemill-route"))).map_err(|error| error.to_string())?;
+            TopicName::new(&dead_letter_topic(&self.prefix, header("tidemill-route"))).map_err(|error| error.to_string())?;
         if self.version == MqttVersion::V3_1_1 {
             // No user properties: the headers travel in an envelope around the payload.
             let payload = match std::str::from_utf8(&record.payload) {
@@ -83,9 +100,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[async_trait]
-impl Sink for TopicDeadLetters {
+impl Sink for BrokerSink {
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
-        let publisher = self.publisher.get_or_init(|| async { (self.start)() }).await;
+        let publisher = self.publisher.get().await;
         let mut waiting = Vec::with_capacity(batch.len());
         let mut rejections = Vec::new();
         for (index, record) in batch.iter().enumerate() {
@@ -116,7 +133,10 @@ impl Sink for TopicDeadLetters {
     }
 
     async fn close(&self) -> Result<(), SinkError> {
-        if let Some(publisher) = self.publisher.get() {
+        // Shared by two sinks: the one that closes last closes it.
+        if Arc::strong_count(&self.publisher) == 1
+            && let Some(publisher) = self.publisher.publisher.get()
+        {
             publisher.close().await;
         }
         Ok(())

@@ -1,0 +1,65 @@
+//! Cutting an attempt from outside: the stall ladder's way to end a handler that does not come back.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::task::AtomicWaker;
+use tidemill_core::topic::TopicName;
+
+/// What is asked of an event that is stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Demand {
+    /// Nothing.
+    None = 0,
+    /// End this attempt; the route's retry policy goes on.
+    Cut = 1,
+    /// End this attempt, and make no further one: dead-letter the event.
+    Bury = 2,
+}
+
+/// Shared between an attempt and the dispatcher's stall watch.
+#[derive(Debug, Default)]
+pub(crate) struct Cut {
+    demand: AtomicU8,
+    waker: AtomicWaker,
+    /// Set when the attempt first waits: what the stall watch names in its report.
+    topic: Mutex<Option<TopicName>>,
+}
+
+impl Cut {
+    /// Asks for more than was asked before.
+    pub(crate) fn demand(&self, demand: Demand) {
+        if self.demand.fetch_max(demand as u8, Ordering::AcqRel) < demand as u8 {
+            self.waker.wake();
+        }
+    }
+
+    /// What was asked so far.
+    pub(crate) fn demanded(&self) -> Demand {
+        match self.demand.load(Ordering::Acquire) {
+            0 => Demand::None,
+            1 => Demand::Cut,
+            _ => Demand::Bury,
+        }
+    }
+
+    /// The next attempt begins: a demand to cut was about the last one.
+    pub(crate) fn next_attempt(&self) {
+        let _ = self.demand.compare_exchange(1, 0, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Registers the attempt that must be woken, and tells whether it is to end.
+    pub(crate) fn poll(&self, waker: &std::task::Waker) -> bool {
+        self.waker.register(waker);
+        self.demanded() != Demand::None
+    }
+
+    pub(crate) fn set_topic(&self, topic: &TopicName) {
+        *self.topic.lock().unwrap_or_else(PoisonError::into_inner) = Some(topic.clone());
+    }
+
+    pub(crate) fn topic(&self) -> Option<TopicName> {
+        self.topic.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,100 @@
+//! The stall watch (G11): a window that stays full because its oldest event does not finish is seen, reported and
+//! resolved. Every further `after` that the oldest event stays unfinished while the window is full is one rung:
+//! report, cut the attempt, dead-letter the event.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::cut::{Cut, Demand};
+use super::route::RouteRuntime;
+
+/// An event that is on its ladder.
+#[derive(Debug)]
+struct Active {
+    route: Arc<RouteRuntime>,
+    cut: Arc<Cut>,
+    since: Instant,
+    rung: u32,
+}
+
+/// The events of an instance that are on their ladders, oldest first.
+#[derive(Debug)]
+pub(crate) struct StallWatch {
+    after: Duration,
+    active: BTreeMap<u64, Active>,
+    next: u64,
+}
+
+impl StallWatch {
+    /// A watch that acts when the oldest event is older than `after`; zero switches it off.
+    pub(crate) fn new(after: Duration) -> Self {
+        Self { after, active: BTreeMap::new(), next: 0 }
+    }
+
+    /// An event has begun to wait. Gives the number to [`end`](Self::end) it with.
+    pub(crate) fn begin(&mut self, route: &Arc<RouteRuntime>, cut: Arc<Cut>, since: Instant) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.active.insert(number, Active { route: Arc::clone(route), cut, since, rung: 0 });
+        number
+    }
+
+    pub(crate) fn end(&mut self, number: u64) {
+        self.active.remove(&number);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.active.clear();
+    }
+
+    /// When the oldest event was received.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.active.values().next().map(|active| active.since)
+    }
+
+    /// When to look again; `None` while there is nothing to watch.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        if self.after.is_zero() {
+            return None;
+        }
+        let oldest = self.active.values().next()?;
+        let now = Instant::now();
+        let due = oldest.since + self.after * (oldest.rung + 1);
+        // Not at once again when the window has room: then there is nothing to do yet.
+        Some(due.max(now + self.after / 10))
+    }
+
+    /// Looks at the oldest event. `full`: the window has no room.
+    pub(crate) fn look(&mut self, now: Instant, full: bool) {
+        if self.after.is_zero() || !full {
+            return;
+        }
+        let Some(oldest) = self.active.values_mut().next() else { return };
+        let age = now.saturating_duration_since(oldest.since);
+        if age < self.after * (oldest.rung + 1) {
+            return;
+        }
+        oldest.rung += 1;
+        let scope = &oldest.route.scope;
+        let topic = oldest.cut.topic();
+        let topic = topic.as_ref().map_or("", |topic| topic.as_str());
+        let (demand, next) = match oldest.rung {
+            1 => (Demand::None, "its attempt is cut next"),
+            2 => (Demand::Cut, "its attempt is cut; it goes to the dead letters next"),
+            _ => (Demand::Bury, "it goes to the dead letters"),
+        };
+        oldest.route.metrics.stalls.inc();
+        warn!(
+            route = &*scope.route,
+            instance = &*scope.instance,
+            topic,
+            ?age,
+            "the window is full and its oldest event does not finish: {next}"
+        );
+        oldest.cut.demand(demand);
+    }
+}

@@ -1,0 +1,149 @@
+//! Acknowledging: only what was handled (G1), in the order it came (G2).
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn acks_leave_in_the_order_of_the_events_whatever_order_handlers_end_in() {
+    for version in BOTH {
+        let (handler, mut calls) = Calls::new();
+        let mut rig = Rig::with_handler(config_of(version), handler);
+        let mut broker = rig.subscribed().await;
+        for pkid in 1..=5 {
+            broker.publish(pkid, &format!("t/{pkid}"), Q1, "x").await;
+        }
+        let mut held = calls.take(5).await;
+        for at in [4, 3, 1] {
+            held.remove(at).ok();
+            broker.expect_no_packet().await;
+        }
+        held.remove(0).ok();
+        broker.expect_pubacks([1, 2]).await;
+        broker.expect_no_packet().await;
+        held.remove(0).ok();
+        broker.expect_pubacks([3, 4, 5]).await;
+        let summary = rig.leave(broker).await;
+        assert_eq!((summary.received, summary.handled), (5, 5));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_acknowledged_only_after_its_handler_ended_well() {
+    let (handler, mut calls) = Calls::new();
+    let mut rig = Rig::with_handler(config(), handler);
+    let mut broker = rig.subscribed().await;
+    broker.publish(7, "t/a", Q1, "x").await;
+    let call = calls.next().await;
+    // Well below the keep-alive: not even a ping comes.
+    broker.expect_no_packet_for(Duration::from_secs(20)).await;
+    call.fail("not yet");
+    let call = calls.next().await;
+    broker.expect_no_packet().await;
+    call.ok();
+    assert_eq!(broker.expect_puback().await, 7);
+    rig.leave(broker).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_at_qos_0_is_handled_and_not_acknowledged() {
+    let (handler, mut calls) = Calls::new();
+    let mut rig = Rig::with_handler(config(), handler);
+    let mut broker = rig.subscribed().await;
+    broker.publish(0, "t/a", Q0, "x").await;
+    let call = calls.next().await;
+    assert_eq!(call.event.qos(), Q0);
+    call.ok();
+    broker.expect_no_packet().await;
+    assert_eq!(rig.leave(broker).await.handled, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_without_a_route_is_acknowledged_and_counted_as_dropped() {
+    let mut rig = Rig::with_handler(config(), Fine);
+    let mut broker = rig.subscribed().await;
+    broker.publish(1, "elsewhere", Q1, "x").await;
+    broker.publish(2, "t/a", Q1, "x").await;
+    broker.expect_pubacks([1, 2]).await;
+    let unrouted = rig.metric("tidemill_events_finished_total", &[("route", "unrouted"), ("outcome", "dropped")]);
+    assert!((unrouted - 1.0).abs() < f64::EPSILON);
+    let summary = rig.leave(broker).await;
+    assert_eq!((summary.handled, summary.dropped), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn handlers_see_what_the_broker_sent() {
+    let (handler, mut calls) = Calls::new();
+    let mut rig = Rig::start(config(), |worker| worker.route("t/{device}/#", handler));
+    let mut broker = rig.subscribed().await;
+    let properties = v5::PublishProperties {
+        payload_format_indicator: Some(1),
+        message_expiry_interval: Some(60),
+        topic_alias: None,
+        response_topic: Some("answers/7".to_owned()),
+        correlation_data: Some("c".into()),
+        user_properties: vec![("a".into(), "1".into()), ("a".into(), "2".into())],
+        subscription_identifiers: vec![],
+        content_type: Some("text/plain".to_owned()),
+    };
+    let event = v5::Publish { dup: true, retain: true, properties: Some(properties), ..publish(9, "t/d7/x/y", "hé") };
+    broker.send(v5::Packet::Publish(event)).await;
+    let call = calls.next().await;
+    let event = &call.event;
+    assert_eq!((event.topic(), event.capture("device"), call.text()), ("t/d7/x/y", Some("d7"), "hé"));
+    assert_eq!((event.qos(), event.dup(), event.retain()), (Q1, true, true));
+    let properties = event.properties().unwrap();
+    assert!(properties.utf8_payload);
+    assert_eq!(properties.message_expiry, Some(Duration::from_secs(60)));
+    assert_eq!(properties.response_topic.as_deref(), Some("answers/7"));
+    assert_eq!(properties.correlation_data.as_deref(), Some(&b"c"[..]));
+    assert_eq!(properties.content_type.as_deref(), Some("text/plain"));
+    assert_eq!(properties.user, [("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())]);
+    call.ok();
+    broker.expect_pubacks([9]).await;
+    rig.leave(broker).await;
+}
+
+/// Events come in bursts of any size, handlers end in any order: the acks are all the events in their order.
+fn acks_follow_the_events(bursts: Vec<usize>, picks: Vec<prop::sample::Index>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async move {
+        let (handler, mut calls) = Calls::new();
+        let mut rig = Rig::with_handler(config(), handler);
+        let mut broker = rig.subscribed().await;
+        let mut sent = 0;
+        let mut held = Vec::new();
+        let mut picks = picks.into_iter();
+        for burst in bursts {
+            for _ in 0..burst {
+                sent += 1;
+                broker.publish(sent, &format!("t/{sent}"), Q1, "x").await;
+            }
+            held.extend(calls.take(burst).await);
+            if let Some(pick) = picks.next()
+                && !held.is_empty()
+            {
+                held.swap_remove(pick.index(held.len())).ok();
+            }
+        }
+        while !held.is_empty() {
+            let at = picks.next().map_or(0, |pick| pick.index(held.len()));
+            held.swap_remove(at).ok();
+        }
+        broker.expect_pubacks(1..=sent).await;
+        rig.leave(broker).await;
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn acks_follow_the_events_for_all_bursts_and_orders(
+        bursts in prop::collection::vec(0_usize..12, 1..8),
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 0..80),
+    ) {
+        acks_follow_the_events(bursts, picks);
+    }
+}

@@ -1,0 +1,26 @@
+//! A worker against a broker that is played packet by packet, on one thread and under paused time.
+//!
+//! Each test states one behaviour; those of `docs/GUARANTEES.md` are cited by number.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+mod accounting;
+mod acks;
+mod admin;
+mod build;
+mod connect;
+mod credentials;
+mod dead_letters;
+mod epochs;
+mod failures;
+mod keep_alive;
+mod leaving;
+mod metrics;
+mod order;
+mod pressure;
+mod protocol;
+mod reconnect;
+mod sinks;
+mod startup;
+mod subscribe;

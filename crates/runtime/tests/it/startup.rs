@@ -1,0 +1,139 @@
+//! Starting and failing to: handlers, sinks, and a broker that is not there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tidemill_core::{BoxError, Context, Event, Handler, HandlerResult, async_trait};
+use tidemill_runtime::RunErrorKind;
+
+use crate::support::*;
+
+#[derive(Clone, Debug, Default)]
+struct Counted {
+    started: Arc<AtomicUsize>,
+    stopped: Arc<AtomicUsize>,
+    fails: bool,
+}
+
+#[async_trait]
+impl Handler for Counted {
+    async fn handle(&self, _: &Event, _: &mut Context) -> HandlerResult {
+        Ok(())
+    }
+
+    async fn start(&self) -> Result<(), BoxError> {
+        if self.fails {
+            return Err("no database".into());
+        }
+        self.started.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn stop(&self) {
+        self.stopped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Counted {
+    fn counts(&self) -> (usize, usize) {
+        (self.started.load(Ordering::SeqCst), self.stopped.load(Ordering::SeqCst))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn handlers_start_before_the_connection_and_stop_after_the_last_event() {
+    let counted = Counted::default();
+    let mut config = config();
+    config.instances = 2;
+    let mut rig = Rig::with_handler(config, counted.clone());
+    let mut first = rig.subscribed().await;
+    let mut second = rig.subscribed().await;
+    assert_eq!(counted.counts(), (1, 0), "once, however many instances there are");
+    rig.stop();
+    for broker in [&mut first, &mut second] {
+        broker.accept_unsubscribe().await;
+        assert_eq!(counted.counts(), (1, 0));
+        broker.accept_ping().await;
+        broker.expect_disconnect().await;
+    }
+    rig.ended().await.unwrap();
+    assert_eq!(counted.counts(), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_cannot_start_ends_the_worker_before_it_connects() {
+    let (good, bad) = (Counted::default(), Counted { fails: true, ..Counted::default() });
+    let (first, second) = (good.clone(), bad.clone());
+    let mut rig = Rig::start(config(), |worker| worker.route("a/#", first).route("b/#", second));
+    assert!(rig.stays_away(Duration::from_secs(5)).await);
+    let error = rig.ended().await.unwrap_err();
+    assert_eq!((error.kind(), error.exit_code()), (RunErrorKind::HandlerStart, 1));
+    assert!(told(&error).contains("b/#") && told(&error).contains("no database"), "{}", told(&error));
+    assert_eq!((good.counts(), bad.counts()), ((1, 1), (0, 0)), "what was started is stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_cannot_be_opened_ends_the_worker_and_closes_those_that_could() {
+    let (good, bad) = (Recording::new(), Recording::new());
+    bad.with(|all| all.open_fails = true);
+    let counted = Counted::default();
+    let (handler, first, second) = (counted.clone(), good.clone(), bad.clone());
+    let mut rig =
+        Rig::start(config(), |worker| worker.sink("first", first).sink("second", second).add_route(route(handler)));
+    assert!(rig.stays_away(Duration::from_secs(5)).await);
+    let error = rig.ended().await.unwrap_err();
+    assert_eq!(error.kind(), RunErrorKind::SinkOpen);
+    assert!(told(&error).contains("second") && told(&error).contains("stays shut"), "{}", told(&error));
+    assert_eq!(good.with(|all| (all.opened, all.closed)), (1, 1));
+    assert_eq!(bad.with(|all| (all.opened, all.closed)), (0, 0));
+    assert_eq!(counted.counts(), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_never_connects_gives_up_after_the_startup_timeout() {
+    let mut config = config();
+    config.mqtt.startup_timeout = Duration::from_secs(45);
+    let mut rig = Rig::with_handler(config, Fine);
+    let began = tokio::time::Instant::now();
+    let refusing = tokio::spawn(async move {
+        for _ in 0..10_000 {
+            if rig.stays_away(Duration::from_secs(40)).await {
+                break;
+            }
+        }
+        rig.ended().await
+    });
+    let error = refusing.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), RunErrorKind::Broker);
+    assert!(began.elapsed() < Duration::from_secs(100));
+    let told = told(&error);
+    assert!(told.contains("45s") && told.contains("closed the connection"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_connected_once_does_not_give_up() {
+    let mut config = config();
+    config.mqtt.startup_timeout = Duration::from_secs(45);
+    let mut rig = Rig::with_handler(config, Fine);
+    rig.subscribed().await.cut();
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < Duration::from_secs(600) {
+        drop(rig.stream().await);
+    }
+    let broker = rig.subscribed().await;
+    rig.leave(broker).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_without_a_startup_timeout_waits_for_ever() {
+    let mut config = config();
+    config.mqtt.startup_timeout = Duration::ZERO;
+    let mut rig = Rig::with_handler(config, Fine);
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < Duration::from_secs(3600) {
+        drop(rig.stream().await);
+    }
+    let broker = rig.subscribed().await;
+    rig.leave(broker).await;
+}
