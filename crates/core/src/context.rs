@@ -111,9 +111,8 @@ impl Context {
     /// returned `Ok`, and at QoS 1 the event at hand is acknowledged after the broker has acknowledged this one. Publish
     /// to topics outside the worker's own routes, or the event comes back. Never waits.
     pub fn publish(&mut self, publication: Publication) {
-        let mut record = Record::default();
-        record.key = Some(publication.topic.as_bytes().clone());
-        record.publication = Some(Box::new(publication));
+        let key = Some(publication.topic.as_bytes().clone());
+        let record = Record { key, publication: Some(Box::new(publication)), ..Record::default() };
         self.push(Emitted { sink: SinkId::PUBLISH, record });
     }
 

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::{BoxError, Publication};
 use crate::topic::TopicName;
+use crate::{BoxError, Publication};
 
 /// One unit of output. What a handler emits becomes a record; sinks write batches of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

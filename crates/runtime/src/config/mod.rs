@@ -47,8 +47,8 @@ pub use problem::{ConfigErrors, ConfigProblem, Origin};
 pub use reference::{reference, schema};
 pub use secret::Secret;
 pub use sections::{
-    AdminConfig, DeadLetterConfig, DispatchConfig, DrainConfig, Expired, GroupConfig, IdentityConfig, IdentityMode, KillSwitchConfig, LogConfig,
-    LogFormat, Order, Overflow, RetryConfig, RuntimeConfig,
+    AdminConfig, DeadLetterConfig, DispatchConfig, DrainConfig, Expired, GroupConfig, IdentityConfig, IdentityMode,
+    KillSwitchConfig, LogConfig, LogFormat, Order, Overflow, RetryConfig, RuntimeConfig,
 };
 
 /// The whole configuration of a worker.

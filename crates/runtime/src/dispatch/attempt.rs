@@ -68,18 +68,16 @@ impl Future for Slot {
     }
 }
 
-fn attempt(mut work: Box<Work>) -> impl Future<Output = Attempted> + Send {
-    async move {
-        let Work { event, cx, route, cut } = &mut *work;
-        let topic = event.topic_name();
-        let handling = AssertUnwindSafe(route.handler.handle(event, cx)).catch_unwind();
-        let result = match (Limited { handling, limit: route.timeout, timer: None, cut, topic: Some(topic) }).await {
-            Some(Ok(result)) => result,
-            Some(Err(panic)) => Err(HandlerError::retry(format!("the handler panicked: {}", panic_message(&*panic)))),
-            None => Err(HandlerError::retry("the handler took too long and was cut")),
-        };
-        Attempted { result, work }
-    }
+async fn attempt(mut work: Box<Work>) -> Attempted {
+    let Work { event, cx, route, cut } = &mut *work;
+    let topic = event.topic_name();
+    let handling = AssertUnwindSafe(route.handler.handle(event, cx)).catch_unwind();
+    let result = match (Limited { handling, limit: route.timeout, timer: None, cut, topic: Some(topic) }).await {
+        Some(Ok(result)) => result,
+        Some(Err(panic)) => Err(HandlerError::retry(format!("the handler panicked: {}", panic_message(&*panic)))),
+        None => Err(HandlerError::retry("the handler took too long and was cut")),
+    };
+    Attempted { result, work }
 }
 
 /// A future with a time limit whose timer exists only once the future has to wait. Gives `None` when it is cut.

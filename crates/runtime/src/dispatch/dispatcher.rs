@@ -142,7 +142,7 @@ impl Dispatcher {
                 () = &mut look, if watching.is_some() => {
                     self.stall.look(Instant::now(), self.status.occupied() >= self.window);
                 }
-                Some(climbed) = self.ladders.next(), if !self.ladders.is_empty() => self.ended(climbed),
+                Some(climbed) = self.ladders.next(), if !self.ladders.is_empty() => self.ended(&climbed),
                 () = self.link.inbound_ready() => {}
             }
         }
@@ -301,9 +301,9 @@ impl Dispatcher {
     }
 
     /// A ladder has come to its end: its lane is free for the next of its key.
-    fn ended(&mut self, climbed: Climbed) {
+    fn ended(&mut self, climbed: &Climbed) {
         self.lanes.release(climbed.climb.lane);
-        self.settle(&climbed);
+        self.settle(climbed);
     }
 
     fn settle(&mut self, climbed: &Climbed) {

@@ -54,7 +54,10 @@ impl<F: Fn() -> Snapshot + Send + Sync> Gauges<F> {
 
 impl<F: Fn() -> Snapshot + Send + Sync> Collector for Gauges<F> {
     fn desc(&self) -> Vec<&Desc> {
-        [self.instances.desc(), self.saturation.desc(), self.busy.desc(), self.oldest.desc()].into_iter().flatten().collect()
+        [self.instances.desc(), self.saturation.desc(), self.busy.desc(), self.oldest.desc()]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {

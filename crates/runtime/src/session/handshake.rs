@@ -38,14 +38,14 @@ pub(crate) enum Password {
     None,
     Fixed(Secret),
     /// Read at every connect, so that a rotated secret is seen.
-    File(MqttConfig),
+    File(Box<MqttConfig>),
 }
 
 impl Password {
     fn new(config: &MqttConfig) -> Self {
         match (&config.password, &config.password_file) {
             (Some(password), _) => Self::Fixed(password.clone()),
-            (None, Some(_)) => Self::File(config.clone()),
+            (None, Some(_)) => Self::File(Box::new(config.clone())),
             (None, None) => Self::None,
         }
     }

@@ -54,7 +54,7 @@ impl Publisher {
         let settings = Settings::new(config, Vec::new());
         let backoff = Backoff::new(config.mqtt.reconnect.min, config.mqtt.reconnect.max);
         let timeout = config.mqtt.connect_timeout;
-        let (publisher, connection) = Self::prepare(Arc::new(connector), options, settings, timeout, &backoff);
+        let (publisher, connection) = Self::prepare(Arc::new(connector), options, &settings, timeout, &backoff);
         tokio::spawn(async move {
             if let Err(error) = connection.run().await {
                 tracing::error!(error = report(&error), "the publishing connection cannot be used");
@@ -67,7 +67,7 @@ impl Publisher {
     pub(crate) fn prepare(
         connector: Arc<dyn Connector>,
         options: ConnectOptions,
-        settings: Settings,
+        settings: &Settings,
         connect_timeout: Duration,
         backoff: &Backoff,
     ) -> (Self, Connection) {
@@ -81,7 +81,7 @@ impl Publisher {
         let connection = Connection {
             connector,
             options,
-            settings: Settings { filters: Vec::new(), ..settings },
+            settings: Settings { filters: Vec::new(), ..settings.clone() },
             connect_timeout,
             backoff: backoff.clone(),
             link: Arc::new(Link::default()),

@@ -68,8 +68,9 @@ impl<'a> Subscriptions<'a> {
         }
         let Some(subscribe) = self.wrong(paused) else { return Ok(()) };
         let is_paused = |at: usize| paused.get(at).copied().unwrap_or(false);
-        let filters: Vec<usize> =
-            (0..self.filters.len()).filter(|at| self.granted[*at] != subscribe && is_paused(*at) != subscribe).collect();
+        let filters: Vec<usize> = (0..self.filters.len())
+            .filter(|at| self.granted[*at] != subscribe && is_paused(*at) != subscribe)
+            .collect();
         let texts: Vec<String> = filters.iter().map(|at| self.filters[*at].clone()).collect();
         let pkid = free_pkid();
         if subscribe {

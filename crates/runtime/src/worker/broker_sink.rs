@@ -67,8 +67,8 @@ impl BrokerSink {
         }
         let header =
             |name: &str| record.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
-        let topic =
-            TopicName::new(&dead_letter_topic(&self.prefix, header("tidemill-route"))).map_err(|error| error.to_string())?;
+        let topic = TopicName::new(&dead_letter_topic(&self.prefix, header("tidemill-route")))
+            .map_err(|error| error.to_string())?;
         if self.version == MqttVersion::V3_1_1 {
             // No user properties: the headers travel in an envelope around the payload.
             let payload = match std::str::from_utf8(&record.payload) {

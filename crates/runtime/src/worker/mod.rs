@@ -11,8 +11,8 @@ mod run;
 mod signal;
 mod state;
 
-pub(crate) use kill_switch::Attempts;
 pub use builder::WorkerBuilder;
+pub(crate) use kill_switch::Attempts;
 pub use route::Route;
 pub use run::{Summary, Worker};
 pub use signal::shutdown_signal;

@@ -234,9 +234,13 @@ impl Worker {
         Arc::new(LazyPublisher::new(move || {
             let id = format!("{}-{}-out", plan.prefix, plan.random);
             let options = ConnectOptions { client_id: id, will: None, ..plan.options.clone() };
-            let settings = plan.settings.clone();
-            let (publisher, connection) =
-                Publisher::prepare(Arc::clone(&plan.connector), options, settings, plan.connect_timeout, &plan.backoff);
+            let (publisher, connection) = Publisher::prepare(
+                Arc::clone(&plan.connector),
+                options,
+                &plan.settings,
+                plan.connect_timeout,
+                &plan.backoff,
+            );
             if let Some(io) = io.upgrade() {
                 io.spawn(0, async move {
                     if let Err(error) = connection.run().await {
@@ -313,7 +317,7 @@ impl Worker {
                 match end {
                     InstanceEnd::Ended => {}
                     InstanceEnd::Failed(error) => {
-                        warn!(index, error = report(&error), "an instance failed while leaving")
+                        warn!(index, error = report(&error), "an instance failed while leaving");
                     }
                     InstanceEnd::Crashed(crash) => error!(index, error = %crash, "an instance crashed while leaving"),
                 }
