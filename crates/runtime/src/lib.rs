@@ -16,8 +16,10 @@
 #[cfg(feature = "admin")]
 mod admin;
 pub mod config;
+pub mod dedup;
 mod dispatch;
 mod error;
+pub mod layer;
 mod observe;
 mod router;
 mod session;

@@ -6,7 +6,6 @@ use url::{Host, Url};
 
 use super::ConfigProblem;
 
-const KEY: &str = "mqtt.url";
 const EXAMPLE: &str = "write it as in mqtts://broker.example:8883";
 
 /// What carries MQTT.
@@ -78,6 +77,12 @@ pub struct BrokerAddress {
 }
 
 impl BrokerAddress {
+    /// The first server of a Server Reference: `host` or `host:port`, several parted by spaces `[MQTT-4.11]`.
+    pub(crate) fn from_reference(transport: Transport, reference: &str) -> Option<Self> {
+        let first = reference.split_whitespace().next()?;
+        parse("server reference", &format!("{}://{first}", transport.scheme())).ok()
+    }
+
     pub(super) fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
@@ -95,8 +100,8 @@ impl fmt::Display for BrokerAddress {
 }
 
 /// Takes a URL apart.
-pub(super) fn parse(text: &str) -> Result<BrokerAddress, ConfigProblem> {
-    let problem = |why: &str, fix: &str| Err(ConfigProblem::new(KEY, why, fix));
+pub(super) fn parse(key: &str, text: &str) -> Result<BrokerAddress, ConfigProblem> {
+    let problem = |why: &str, fix: &str| Err(ConfigProblem::new(key, why, fix));
     let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = after_scheme.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     if authority.contains('@') {
@@ -157,6 +162,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn parse(url: &str) -> Result<BrokerAddress, ConfigProblem> {
+        super::parse("mqtt.url", url)
+    }
+
     #[test]
     fn a_url_names_transport_host_port_and_path() {
         for (url, shown, path) in [
@@ -202,6 +211,21 @@ mod tests {
             assert!(problem.why().contains(why), "{url}: {problem}");
             assert!(problem.fix().contains(fix), "{url}: {problem}");
         }
+    }
+
+    #[test]
+    fn a_server_reference_is_a_host_with_or_without_a_port() {
+        let read = |text| BrokerAddress::from_reference(Transport::Tls, text).map(|address| address.to_string());
+        assert_eq!(read("other.example").as_deref(), Some("mqtts://other.example:8883"));
+        assert_eq!(read(" other.example:9999 third.example ").as_deref(), Some("mqtts://other.example:9999"));
+        assert_eq!(read("[2001:db8::7]:1").as_deref(), Some("mqtts://[2001:db8::7]:1"));
+        for text in ["", "http://other", "a b:x", "me:secret@host", "other/path"] {
+            assert!(
+                !read(text).is_some_and(|address| address.contains("secret") || address.contains("path")),
+                "{text}"
+            );
+        }
+        assert_eq!(read(""), None);
     }
 
     #[test]

@@ -34,6 +34,8 @@ mod source;
 mod tests;
 mod units;
 mod validate;
+
+pub(crate) use validate::MAX_INSTANCES;
 mod warnings;
 
 use schemars::JsonSchema;

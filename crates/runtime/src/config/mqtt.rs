@@ -32,6 +32,8 @@ pub struct MqttConfig {
     /// name and password have keys of their own.
     #[schemars(extend("x-shape" = "a URL"))]
     pub url: String,
+    /// Further addresses of the same broker or cluster, tried in turn whenever the one in use cannot be reached.
+    pub fallback_urls: Vec<String>,
     /// Version of the protocol.
     pub version: MqttVersion,
     /// QoS of the subscriptions. 2 is refused: an unfinished QoS 2 event sticks to the member that received it.
@@ -80,6 +82,11 @@ pub struct MqttConfig {
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub session_expiry: Duration,
+    /// How old a connection may become before its instance is replaced, without loss and one at a time, give or take a
+    /// tenth: it spreads connections over a broker cluster that has grown. 0s: never.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "DurationText")]
+    pub max_connection_age: Duration,
     /// User properties of CONNECT (MQTT 5).
     pub user_properties: BTreeMap<String, String>,
     /// Message that the broker publishes when an instance is lost. Unset: none.
@@ -97,6 +104,8 @@ impl Default for MqttConfig {
         Self {
             // What a developer has running; in production the key is always set.
             url: "mqtt://127.0.0.1:1883".into(),
+            // Most brokers have one address, or one in front of all.
+            fallback_urls: Vec::new(),
             // Only MQTT 5 has Receive Maximum, reason codes and user properties.
             version: MqttVersion::V5,
             // QoS 0 loses what is unfinished, QoS 2 cannot move to another member.
@@ -122,6 +131,8 @@ impl Default for MqttConfig {
             topic_alias_max: 16,
             // An ephemeral instance never comes back to its session.
             session_expiry: Duration::ZERO,
+            // A single broker gains nothing from new connections.
+            max_connection_age: Duration::ZERO,
             user_properties: BTreeMap::new(),
             will: None,
             tls: TlsConfig::default(),
@@ -138,7 +149,13 @@ impl MqttConfig {
     /// # Errors
     /// What is wrong with the URL. The text never contains a user name or a password.
     pub fn broker(&self) -> Result<BrokerAddress, ConfigProblem> {
-        address::parse(&self.url)
+        address::parse("mqtt.url", &self.url)
+    }
+
+    /// Takes all addresses apart, that of `url` first.
+    pub(crate) fn brokers(&self) -> impl Iterator<Item = Result<BrokerAddress, ConfigProblem>> {
+        let further = self.fallback_urls.iter().map(|url| address::parse("mqtt.fallback_urls", url));
+        std::iter::once(self.broker()).chain(further)
     }
 
     /// The password: `password`, or the content of `password_file`, read now so that a rotated secret is seen.

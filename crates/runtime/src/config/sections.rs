@@ -26,8 +26,11 @@ pub struct GroupConfig {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum IdentityMode {
-    /// A generated ID and a session that ends with its connection.
+    /// A generated ID and a session that ends with its connection. For replicas that come and go.
     Ephemeral,
+    /// A stable ID, made of the replica's name and the instance's number, and a session that outlives its connection by
+    /// `mqtt.session_expiry`: what was unacknowledged at a crash comes again, on a broker that keeps sessions.
+    Durable,
 }
 
 /// The client IDs of the instances.
@@ -39,6 +42,9 @@ pub struct IdentityConfig {
     pub mode: IdentityMode,
     /// What every client ID starts with: 1 to 128 printable ASCII characters without space, `/`, `+` and `#`.
     pub prefix: String,
+    /// Name of this replica, the same after a restart and different from all others, such as the name of a pod of a
+    /// StatefulSet. Needed by the durable mode only; same characters as the prefix.
+    pub replica: Option<String>,
 }
 
 impl Default for IdentityConfig {
@@ -48,6 +54,8 @@ impl Default for IdentityConfig {
             mode: IdentityMode::Ephemeral,
             // Recognisable in the broker's client list.
             prefix: "tidemill".into(),
+            // Only the operator knows a name that stays.
+            replica: None,
         }
     }
 }

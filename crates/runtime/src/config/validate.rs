@@ -13,7 +13,7 @@ use super::keys::dotted;
 use super::{Config, ConfigProblem, IdentityMode, MqttVersion, address};
 
 /// More connections than one process should hold, and more than most brokers let one client open in a burst.
-pub(super) const MAX_INSTANCES: u32 = 1024;
+pub(crate) const MAX_INSTANCES: u32 = 1024;
 /// More threads than any machine needs for sockets.
 pub(super) const MAX_IO_THREADS: u16 = 256;
 /// Keep-alive is two bytes of seconds `[MQTT-3.1.2.10]`.
@@ -127,6 +127,7 @@ fn durations(config: &Config, report: &mut Report) {
     }
     let rest = [
         ("mqtt.session_expiry", Some(mqtt.session_expiry)),
+        ("mqtt.max_connection_age", Some(mqtt.max_connection_age)),
         ("mqtt.startup_timeout", Some(mqtt.startup_timeout)),
         ("dispatch.stall_after", Some(dispatch.stall_after)),
         ("dispatch.max_age", dispatch.max_age),
@@ -149,22 +150,27 @@ fn durations(config: &Config, report: &mut Report) {
 
 fn connection(config: &Config, report: &mut Report) {
     let mqtt = &config.mqtt;
-    match mqtt.broker() {
-        Ok(broker) => {
-            report.refuse(
-                broker.transport.is_tls() && !cfg!(feature = "tls"),
-                "mqtt.url",
-                "this build has no TLS",
-                "build with the feature `tls`, or use mqtt:// or ws://",
-            );
-            report.refuse(
-                broker.transport.is_websocket() && !cfg!(feature = "websocket"),
-                "mqtt.url",
-                "this build has no WebSocket",
-                "build with the feature `websocket`, or use mqtt:// or mqtts://",
-            );
-        }
-        Err(problem) => report.0.push(problem),
+    for (at, broker) in mqtt.brokers().enumerate() {
+        let key = if at == 0 { "mqtt.url" } else { "mqtt.fallback_urls" };
+        let broker = match broker {
+            Ok(broker) => broker,
+            Err(problem) => {
+                report.0.push(problem);
+                continue;
+            }
+        };
+        report.refuse(
+            broker.transport.is_tls() && !cfg!(feature = "tls"),
+            key,
+            "this build has no TLS",
+            "build with the feature `tls`, or use mqtt:// or ws://",
+        );
+        report.refuse(
+            broker.transport.is_websocket() && !cfg!(feature = "websocket"),
+            key,
+            "this build has no WebSocket",
+            "build with the feature `websocket`, or use mqtt:// or mqtts://",
+        );
     }
     report.refuse(
         config.admin.enabled && !cfg!(feature = "admin"),
@@ -216,16 +222,21 @@ fn names(config: &Config, report: &mut Report) {
         report.topic("group.name", ShareName::new(name), "choose another name");
         report.refuse(name.len() > MAX_STRING_BYTES, "group.name", "it is longer than 65535 bytes", "shorten it");
     }
-    let prefix = identity.prefix.as_bytes();
-    report.refuse(
-        prefix.is_empty()
-            || prefix.len() > MAX_PREFIX_BYTES
-            || !prefix.iter().all(u8::is_ascii_graphic)
-            || identity.prefix.contains(['/', '+', '#']),
-        "identity.prefix",
-        "brokers limit the length and the characters of client IDs, and access rules put them into topics",
-        "use 1 to 128 printable ASCII characters without space, /, + and #",
-    );
+    let parts = [("identity.prefix", Some(&identity.prefix)), ("identity.replica", identity.replica.as_ref())];
+    for (key, part) in parts {
+        report.refuse(
+            part.is_some_and(|part| !is_part_of_id(part)),
+            key,
+            "brokers limit the length and the characters of client IDs, and access rules put them into topics",
+            "use 1 to 128 printable ASCII characters without space, /, + and #",
+        );
+    }
+}
+
+fn is_part_of_id(part: &str) -> bool {
+    (1..=MAX_PREFIX_BYTES).contains(&part.len())
+        && part.bytes().all(|byte| byte.is_ascii_graphic())
+        && !part.contains(['/', '+', '#'])
 }
 
 /// Rules about several keys.
@@ -258,6 +269,19 @@ fn membership(config: &Config, report: &mut Report) {
         "a generated client ID never returns to its session: every restart would leave a ghost member that goes on \
          being given its share of the events until the session expires",
         "set it to 0s",
+    );
+    let durable = config.identity.mode == IdentityMode::Durable;
+    report.refuse(
+        durable && config.identity.replica.is_none(),
+        "identity.replica",
+        "a durable client ID needs a name that is the same after a restart and different on every replica",
+        "set it, in Kubernetes to the name of the StatefulSet's pod (TIDEMILL_IDENTITY__REPLICA from metadata.name)",
+    );
+    report.refuse(
+        durable && config.mqtt.session_expiry.is_zero(),
+        "mqtt.session_expiry",
+        "a durable session must outlive a restart",
+        "set it above what a restart or a rescheduled pod takes, such as 10m",
     );
 }
 

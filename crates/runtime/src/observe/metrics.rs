@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{Counter, CounterVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::time::Instant;
 
 use super::histogram::{BurstHistogram, HistogramFamily};
@@ -53,6 +53,7 @@ pub(crate) struct Metrics {
     duration: HistogramFamily,
     age: HistogramFamily,
     publish_to_handle: HistogramFamily,
+    layer_wait: CounterVec,
     sink_records: IntCounterVec,
     sink_batches: IntCounterVec,
     sink_queue: IntGaugeVec,
@@ -82,6 +83,11 @@ impl Metrics {
             &["sink"],
         )?;
         registry.register(Box::new(sink_queue.clone()))?;
+        let layer_wait = CounterVec::new(
+            Opts::new("tidemill_layer_wait_seconds_total", "Time that attempts waited for their turn in layers."),
+            &["route"],
+        )?;
+        registry.register(Box::new(layer_wait.clone()))?;
         let build = IntGaugeVec::new(Opts::new("tidemill_build_info", "Always 1."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(build))?;
@@ -127,6 +133,7 @@ impl Metrics {
                 "route",
                 routes,
             )?,
+            layer_wait,
             sink_records: counters(
                 "tidemill_sink_records_total",
                 "Records by result: written, rejected.",
@@ -186,6 +193,11 @@ impl Metrics {
             queue: self.sink_queue.with_label_values(&[name]),
             write: self.sink_write.member(at),
         }
+    }
+
+    /// Seconds that attempts of a route with layers waited for their turn.
+    pub(crate) fn layer_wait(&self, route: &str) -> Counter {
+        self.layer_wait.with_label_values(&[route])
     }
 
     /// Attempts of a route so far.

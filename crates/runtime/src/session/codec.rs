@@ -6,11 +6,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut, Bytes, BytesMut};
 use rumqttc::mqttbytes::v4;
 use rumqttc::v5::mqttbytes::v5;
 use tidemill_core::{Properties, QoS};
 
+use super::properties;
 use super::reason::Reason;
 use crate::config::MqttVersion;
 
@@ -163,23 +164,30 @@ pub(crate) fn decode(
         return Publish::decode(version, packet, header).map(|publish| Some(Incoming::Publish(publish)));
     }
     match version {
-        MqttVersion::V5 => decode_v5(buffer, length),
+        MqttVersion::V5 => decode_v5(buffer, header, length),
         MqttVersion::V3_1_1 => decode_v311(buffer, length),
     }
     .map(Some)
 }
 
-fn decode_v5(buffer: &mut BytesMut, length: usize) -> Result<Incoming, DecodeError> {
+fn decode_v5(buffer: &mut BytesMut, header: usize, length: usize) -> Result<Incoming, DecodeError> {
     let first = buffer[0];
     match first >> 4 {
-        // Without a reason code the reason is normal disconnection [MQTT-3.14.2.1]; the codec refuses this form.
-        14 if length == 2 => {
-            buffer.advance(2);
-            return Ok(Incoming::Disconnect(Disconnect {
-                reason: Reason::SUCCESS,
-                reason_text: None,
-                server_reference: None,
-            }));
+        // Properties may be left out, and the reason code too when it is 0 [MQTT-3.14.2]; the codec refuses both forms.
+        14 if length - header < 2 => {
+            let packet = buffer.split_to(length);
+            let reason = packet.get(header).map_or(Reason::SUCCESS, |code| Reason::from_code(*code));
+            return Ok(Incoming::Disconnect(Disconnect { reason, reason_text: None, server_reference: None }));
+        }
+        // The form of MQTT 3.1.1, in which a broker that speaks nothing newer answers.
+        2 if length - header == 2 => {
+            let packet = buffer.split_to(length);
+            let reason = match packet[header + 1] {
+                0 | 1 => Reason::UNSUPPORTED_VERSION,
+                code if code < 0x80 => Reason::from_v311_connack(code),
+                code => Reason::from_code(code),
+            };
+            return Ok(Incoming::ConnAck(ConnAck { reason, ..ConnAck::unlimited() }));
         }
         // Not part of the codec, and legal only when CONNECT named an authentication method, which it never does.
         15 => return Err(DecodeError::Unexpected { packet: "AUTH" }),
@@ -247,7 +255,8 @@ fn qos_of_flags(first: u8) -> Result<QoS, DecodeError> {
         0 => Ok(QoS::AtMostOnce),
         1 => Ok(QoS::AtLeastOnce),
         // Never subscribed to, so the broker must not send it [MQTT-3.8.4-8].
-        _ => Err(DecodeError::Unexpected { packet: "QoS 2 PUBLISH" }),
+        2 => Err(DecodeError::Unexpected { packet: "QoS 2 PUBLISH" }),
+        _ => Err(malformed(first, "QoS 3 does not exist")),
     }
 }
 
@@ -277,13 +286,16 @@ impl Publish {
             match packet.get(rest) {
                 Some(0) => rest += 1,
                 Some(_) => {
-                    let mut from = packet.slice(rest..);
-                    let decoded = v5::PublishProperties::read(&mut from).map_err(|error| malformed(first, error))?;
-                    rest = packet.len() - from.len();
-                    if let Some(decoded) = decoded {
-                        topic_alias = decoded.topic_alias;
-                        properties = Some(Box::new(properties_from(decoded)));
+                    let broken = |error| malformed(first, error);
+                    let (size, length) = properties::varint(&packet[rest..]).map_err(broken)?;
+                    let from = rest + size;
+                    rest = from + length as usize;
+                    if rest > packet.len() {
+                        return Err(short());
                     }
+                    let (decoded, alias) = properties::read(packet.slice(from..rest)).map_err(broken)?;
+                    topic_alias = alias;
+                    properties = Some(Box::new(decoded));
                 }
                 None => return Err(short()),
             }
@@ -296,19 +308,6 @@ impl Publish {
         let (dup, retain) = (first & 0b1000 != 0, first & 0b0001 != 0);
         Ok(Self { topic, payload: packet, properties, topic_alias, pkid, qos, dup, retain })
     }
-}
-
-fn properties_from(from: v5::PublishProperties) -> Properties {
-    let mut properties = Properties::default();
-    properties.utf8_payload = from.payload_format_indicator == Some(1);
-    properties.message_expiry = from.message_expiry_interval.map(|seconds| Duration::from_secs(seconds.into()));
-    properties.content_type = from.content_type;
-    properties.response_topic = from.response_topic;
-    properties.correlation_data = from.correlation_data;
-    properties.user = from.user_properties;
-    properties.subscription_ids =
-        from.subscription_identifiers.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
-    properties
 }
 
 impl ConnAck {

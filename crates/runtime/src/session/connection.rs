@@ -4,6 +4,7 @@
 //! receive anything.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidemill_core::report;
@@ -14,15 +15,16 @@ use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
 use super::error::{SessionError, SessionErrorKind};
-use super::handshake::{ConnectOptions, handshake};
+use super::handshake::{ConnectOptions, handshake, write_disconnect};
 use super::link::Link;
 use super::outgoing::Outgoing;
-use super::reason::Advice;
+use super::reason::{Advice, Reason};
 use super::running::{End, Running, Settings, Unreleased};
 use super::status::{Phase, Status};
 use super::transport::Connector;
 use super::window::AckWindow;
 use super::wire::Wire;
+use crate::config::MqttVersion;
 
 /// A session that lasted this long shows that the broker is well: the next wait starts small again.
 const STABLE: Duration = Duration::from_secs(10);
@@ -43,6 +45,8 @@ pub(crate) struct Connection {
     pub(crate) leave: CancellationToken,
     /// Stop at once.
     pub(crate) force: CancellationToken,
+    /// Leaving also ends the session on the broker.
+    pub(crate) for_good: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -98,8 +102,8 @@ impl Connection {
                         outgoing: &mut self.outgoing,
                         status: &self.status,
                         keep_alive: opened.keep_alive,
-                        session_present: opened.session_present,
                         paused: self.paused.clone(),
+                        for_good: &self.for_good,
                         released: &mut released,
                     };
                     let end = Box::pin(running.run(&self.leave, &self.force)).await;
@@ -107,6 +111,10 @@ impl Connection {
                     let unacknowledged = window.reset();
                     self.link.lose_session(window.base());
                     match end {
+                        End::Left if self.must_forget() => {
+                            self.forget().await;
+                            return Ok(());
+                        }
                         End::Left | End::Forced => {
                             debug!(instance = client_id, epoch, unacknowledged, "session ended");
                             return Ok(());
@@ -127,6 +135,9 @@ impl Connection {
             if started.elapsed() >= STABLE {
                 self.backoff.reset();
             }
+            if let Some(reference) = error.server_reference() {
+                self.connector.redirect(reference);
+            }
             self.status.set_last_error(Some(report(&error)));
             let delay = match error.advice() {
                 Advice::Stop => return Err(error),
@@ -140,6 +151,30 @@ impl Connection {
                 () = self.leave.cancelled() => return Ok(()),
                 () = sleep(delay) => {}
             }
+        }
+    }
+}
+
+impl Connection {
+    /// Whether the session must be ended by a clean one, because DISCONNECT cannot say so.
+    fn must_forget(&self) -> bool {
+        let durable = !self.options.clean_start && self.options.version == MqttVersion::V3_1_1;
+        durable && self.for_good.load(Ordering::Acquire)
+    }
+
+    /// Ends the session that the broker keeps: connects cleanly once and disconnects `[MQTT-3.1.2-6]`.
+    async fn forget(&self) {
+        let options = ConnectOptions { clean_start: true, ..self.options.clone() };
+        let opened = timeout(self.connect_timeout, open(&*self.connector, &options, &self.settings)).await;
+        match opened {
+            Ok(Ok(mut opened)) => {
+                write_disconnect(options.version, Reason::SUCCESS, &mut opened.wire.output);
+                let _ = timeout(self.connect_timeout, opened.wire.close()).await;
+            }
+            Ok(Err(error)) => {
+                warn!(instance = options.client_id, error = report(&error), "the session on the broker was not ended");
+            }
+            Err(_) => warn!(instance = options.client_id, "the session on the broker was not ended: no connection"),
         }
     }
 }

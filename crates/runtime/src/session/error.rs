@@ -39,6 +39,8 @@ pub enum SessionErrorKind {
 pub struct SessionError {
     kind: SessionErrorKind,
     advice: Advice,
+    reason: Option<Reason>,
+    server_reference: Option<String>,
     message: String,
     source: Option<BoxError>,
 }
@@ -49,7 +51,7 @@ impl SessionError {
             SessionErrorKind::Unsupported | SessionErrorKind::SubscriptionRefused => Advice::Stop,
             _ => Advice::Retry,
         };
-        Self { kind, advice, message: message.into(), source: None }
+        Self { kind, advice, reason: None, server_reference: None, message: message.into(), source: None }
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
@@ -83,13 +85,25 @@ impl SessionError {
             message.push_str("; ");
             message.push_str(way_out);
         }
-        Self::new(kind, message).with_advice(reason.advice())
+        let server_reference = server_reference.map(str::to_owned);
+        Self { reason: Some(reason), server_reference, ..Self::new(kind, message).with_advice(reason.advice()) }
     }
 
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> SessionErrorKind {
         self.kind
+    }
+
+    /// The reason that the broker gave, if it gave one.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
+    /// The server that the broker names instead of itself `[MQTT-4.11]`.
+    pub(crate) fn server_reference(&self) -> Option<&str> {
+        self.server_reference.as_deref()
     }
 
     /// Whether and how soon to try again.

@@ -10,7 +10,7 @@ use tidemill_core::QoS;
 use super::codec::{self, ConnAck, Incoming};
 use super::error::{SessionError, SessionErrorKind};
 use super::wire::{Driven, Interest, Wire};
-use crate::config::{ConfigProblem, MqttConfig, MqttVersion, Secret};
+use crate::config::{ConfigProblem, IdentityMode, MqttConfig, MqttVersion, Secret};
 
 /// A CONNACK is small; a peer that sends more before it is not an MQTT broker.
 const MAX_CONNACK: u32 = 64 * 1024;
@@ -70,12 +70,12 @@ pub(crate) struct Will {
 
 impl ConnectOptions {
     /// What the configuration says, for the connection of this client ID.
-    pub(crate) fn new(config: &MqttConfig, client_id: String) -> Self {
+    pub(crate) fn new(config: &MqttConfig, identity: IdentityMode, client_id: String) -> Self {
         Self {
             version: config.version,
             client_id,
-            // The one identity mode there is, ephemeral, never comes back to a session.
-            clean_start: true,
+            // A generated ID never comes back to a session.
+            clean_start: identity == IdentityMode::Ephemeral,
             session_expiry: config.session_expiry,
             keep_alive: config.keep_alive,
             receive_maximum: config.window,
@@ -91,6 +91,13 @@ impl ConnectOptions {
                 retain: will.retain,
             }),
         }
+    }
+}
+
+impl ConnectOptions {
+    /// The same for a connection that only publishes: its session ends with it, and nobody mourns it.
+    pub(crate) fn for_publisher(&self, client_id: String) -> Self {
+        Self { client_id, clean_start: true, session_expiry: Duration::ZERO, will: None, ..self.clone() }
     }
 }
 
@@ -164,10 +171,11 @@ fn write_connect(options: &ConnectOptions, out: &mut BytesMut) -> Result<(), Box
                 retain: will.retain,
                 properties: None,
             });
-            let login = options
-                .username
-                .as_ref()
-                .map(|username| v5::Login { username: username.clone(), password: password.unwrap_or_default() });
+            // Either may stand alone [MQTT-3.1.2.9]; the codec leaves out the one that is empty.
+            let login = (options.username.is_some() || password.is_some()).then(|| v5::Login {
+                username: options.username.clone().unwrap_or_default(),
+                password: password.unwrap_or_default(),
+            });
             v5::Packet::Connect(connect, will, login).write(out, None)?;
         }
         MqttVersion::V3_1_1 => {
@@ -208,7 +216,12 @@ pub(crate) fn write_subscribe(
             } else {
                 rumqttc::v5::mqttbytes::QoS::AtLeastOnce
             };
-            let filters = filters.iter().map(|filter| v5::Filter::new(filter.as_str(), qos)).collect();
+            let filter = |filter: &String| v5::Filter {
+                // Asking again for a kept subscription must not bring the retained events again.
+                retain_forward_rule: v5::RetainForwardRule::OnNewSubscribe,
+                ..v5::Filter::new(filter.as_str(), qos)
+            };
+            let filters = filters.iter().map(filter).collect();
             v5::Subscribe { pkid, filters, properties: None }.write(out)?;
         }
         MqttVersion::V3_1_1 => {
@@ -236,6 +249,15 @@ pub(crate) fn write_unsubscribe(
         }
     }
     Ok(())
+}
+
+/// Writes a DISCONNECT that also ends the session `[MQTT-3.14.2.2.2]`; MQTT 3.1.1 has no way to say so.
+pub(crate) fn write_disconnect_for_good(version: MqttVersion, out: &mut BytesMut) {
+    match version {
+        // Reason 0, five bytes of properties: Session Expiry Interval 0.
+        MqttVersion::V5 => out.extend_from_slice(&[0xE0, 0x07, 0x00, 0x05, 0x11, 0, 0, 0, 0]),
+        MqttVersion::V3_1_1 => write_disconnect(version, super::reason::Reason::SUCCESS, out),
+    }
 }
 
 /// Writes a DISCONNECT; MQTT 3.1.1 knows only the one without a reason, which clients send when all is well.

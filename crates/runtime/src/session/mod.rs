@@ -5,7 +5,7 @@
 //!  ├ transport   TCP, TLS, WebSocket
 //!  ├ handshake   CONNECT, CONNACK
 //!  └ running     read -> decode -> link -> ... -> link -> window -> PUBACKs  (one session)
-//!     ├ wire       buffered bytes    ├ codec     packets
+//!     ├ wire       buffered bytes    ├ codec     packets (properties of PUBLISH: properties)
 //!     ├ window     ack order         ├ outgoing  publications
 //!     └ link       the hand-off to the dispatcher
 //! ```
@@ -17,6 +17,7 @@ mod error;
 mod handshake;
 pub(crate) mod link;
 mod outgoing;
+mod properties;
 mod publisher;
 mod reason;
 mod running;

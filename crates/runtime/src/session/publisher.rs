@@ -47,10 +47,9 @@ impl Publisher {
     /// Outside a Tokio runtime.
     pub fn start_with(config: &Config, id: impl Into<String>) -> Result<Self, BuildError> {
         let wrong = |problem: ConfigProblem| BuildError::of(vec![problem]);
-        let address = config.mqtt.broker().map_err(wrong)?;
-        let connector = UrlConnector::new(&config.mqtt, address)
+        let connector = UrlConnector::new(&config.mqtt)
             .map_err(|error| wrong(ConfigProblem::new("mqtt.url", report(&error), "see the message")))?;
-        let options = ConnectOptions { will: None, ..ConnectOptions::new(&config.mqtt, id.into()) };
+        let options = ConnectOptions::new(&config.mqtt, config.identity.mode, String::new()).for_publisher(id.into());
         let settings = Settings::new(config, Vec::new());
         let backoff = Backoff::new(config.mqtt.reconnect.min, config.mqtt.reconnect.max);
         let timeout = config.mqtt.connect_timeout;
@@ -90,6 +89,7 @@ impl Publisher {
             paused: watch::channel(Vec::new()).1,
             leave: publisher.leave.clone(),
             force: publisher.force.clone(),
+            for_good: Arc::default(),
         };
         (publisher, connection)
     }

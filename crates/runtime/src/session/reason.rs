@@ -28,6 +28,8 @@ impl Reason {
     pub const MALFORMED: Self = Self(0x81);
     /// Protocol error.
     pub const PROTOCOL_ERROR: Self = Self(0x82);
+    /// Unsupported protocol version.
+    pub const UNSUPPORTED_VERSION: Self = Self(0x84);
     /// Bad user name or password.
     pub const BAD_CREDENTIALS: Self = Self(0x86);
     /// Not authorized.
@@ -56,7 +58,7 @@ impl Reason {
     pub const fn from_v311_connack(code: u8) -> Self {
         match code {
             0 => Self::SUCCESS,
-            1 => Self(0x84),
+            1 => Self::UNSUPPORTED_VERSION,
             2 => Self(0x85),
             3 => Self(0x88),
             4 => Self::BAD_CREDENTIALS,

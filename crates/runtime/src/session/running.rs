@@ -6,6 +6,7 @@
 //!
 //! INVARIANT (G5): it stops decoding and reading at the high-water mark, and goes on acknowledging and pinging.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::codec::{self, Incoming, Publish};
 use super::error::{SessionError, SessionErrorKind};
-use super::handshake::write_disconnect;
+use super::handshake::{write_disconnect, write_disconnect_for_good};
 use super::link::{Ack, Delivery, Finished, Link};
 use super::outgoing::Outgoing;
 use super::reason::Reason;
@@ -100,9 +101,10 @@ pub(crate) struct Running<'a> {
     pub(crate) outgoing: &'a mut Outgoing,
     pub(crate) status: &'a Status,
     pub(crate) keep_alive: Duration,
-    pub(crate) session_present: bool,
     /// Which filters are paused, by their place; one beyond the end is not.
     pub(crate) paused: watch::Receiver<Vec<bool>>,
+    /// Leaving also ends the session on the broker.
+    pub(crate) for_good: &'a AtomicBool,
     /// QoS 0 events that are not finished, over all sessions, and their bytes.
     pub(crate) released: &'a mut Unreleased,
 }
@@ -134,7 +136,7 @@ impl Running<'_> {
         let now = Instant::now();
         let mut turn = Turn {
             leaving: Leaving::No,
-            subscriptions: Subscriptions::new(&self.settings.filters, self.session_present),
+            subscriptions: Subscriptions::new(&self.settings.filters),
             aliases: Vec::new(),
             deliveries: Vec::new(),
             finished: Finished::default(),
@@ -434,7 +436,10 @@ impl Running<'_> {
                 turn.leaving = Leaving::Barrier;
             }
             Leaving::Barrier if turn.pings == 0 && self.is_idle(turn) => {
-                write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output);
+                match self.for_good.load(Ordering::Acquire) {
+                    true => write_disconnect_for_good(self.settings.version, &mut self.wire.output),
+                    false => write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output),
+                }
                 turn.leaving = Leaving::Goodbye;
             }
             _ => {}

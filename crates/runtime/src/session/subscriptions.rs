@@ -30,9 +30,10 @@ pub(crate) struct Subscriptions<'a> {
 }
 
 impl<'a> Subscriptions<'a> {
-    /// The subscriptions of a new session; `kept` says that the broker still has those of the last one.
-    pub(crate) fn new(filters: &'a [String], kept: bool) -> Self {
-        Self { filters, granted: vec![kept; filters.len()], change: None }
+    /// The subscriptions of a new session. They are asked for even when the broker kept the session: what it still has
+    /// of them may be older than the routes, and asking again changes nothing else `[MQTT-3.8.4-3]`.
+    pub(crate) fn new(filters: &'a [String]) -> Self {
+        Self { filters, granted: vec![false; filters.len()], change: None }
     }
 
     /// Whether everything that is not paused is granted.

@@ -7,6 +7,7 @@ use tidemill_core::topic::{Pattern, ShareName, TopicFilter, TopicName};
 use tidemill_core::{Handler, Sink};
 
 use super::broker_sink;
+use super::identity::Identity;
 use super::instance::{Plan, RoutePlan};
 use super::route::Route;
 use super::run::{SinkPlan, Worker};
@@ -14,6 +15,7 @@ use super::state::Shared;
 use crate::config::{Config, ConfigProblem};
 use crate::dispatch::{AgeLimit, RetryPolicy};
 use crate::error::BuildError;
+use crate::layer::{HandlerLayer, Layered};
 use crate::observe::{Gauges, Metrics};
 use crate::router::{Router, subscriptions};
 use crate::session::transport::{Connector, UrlConnector};
@@ -29,6 +31,7 @@ pub(super) const PUBLISH: &str = "publish";
 pub struct WorkerBuilder {
     config: Config,
     routes: Vec<Route>,
+    layers: Vec<Arc<dyn HandlerLayer>>,
     sinks: Vec<(String, Arc<dyn Sink>)>,
     registry: Option<prometheus::Registry>,
     connector: Option<Arc<dyn Connector>>,
@@ -43,7 +46,15 @@ impl fmt::Debug for WorkerBuilder {
 
 impl WorkerBuilder {
     pub(super) fn new(config: Config) -> Self {
-        Self { config, routes: Vec::new(), sinks: Vec::new(), registry: None, connector: None, one_runtime: false }
+        Self {
+            config,
+            routes: Vec::new(),
+            layers: Vec::new(),
+            sinks: Vec::new(),
+            registry: None,
+            connector: None,
+            one_runtime: false,
+        }
     }
 
     /// Binds a topic pattern such as `plant/{line}/temperature` to a handler.
@@ -54,6 +65,13 @@ impl WorkerBuilder {
     /// Adds a route with settings of its own.
     pub fn add_route(mut self, route: Route) -> Self {
         self.routes.push(route);
+        self
+    }
+
+    /// Puts a layer around the handlers of all routes, outside of the routes' own layers and inside of those that were
+    /// added here before. See [`layer`](crate::layer) for what there is, and for the order.
+    pub fn layer(mut self, layer: impl HandlerLayer) -> Self {
+        self.layers.push(Arc::new(layer));
         self
     }
 
@@ -111,9 +129,9 @@ impl WorkerBuilder {
         });
         check_dead_letters(config, &names, &wanted, &self.sinks, &mut problems);
         let share = config.group.name.as_deref().and_then(|name| ShareName::new(name).ok());
-        let connector = match (self.connector, config.mqtt.broker()) {
-            (Some(connector), _) => Some(connector),
-            (None, Ok(address)) if problems.is_empty() => match UrlConnector::new(&config.mqtt, address) {
+        let connector = match self.connector {
+            Some(connector) => Some(connector),
+            None if problems.is_empty() => match UrlConnector::new(&config.mqtt) {
                 Ok(connector) => Some(Arc::new(connector) as Arc<dyn Connector>),
                 Err(error) => {
                     let why = tidemill_core::report(&error);
@@ -121,8 +139,8 @@ impl WorkerBuilder {
                     None
                 }
             },
-            // `validate` has reported the URL.
-            (None, _) => None,
+            // An address may be among the problems.
+            None => None,
         };
         let registry = self.registry.unwrap_or_default();
         let mut sink_names: Vec<Box<str>> = self.sinks.iter().map(|(name, _)| name.as_str().into()).collect();
@@ -149,29 +167,41 @@ impl WorkerBuilder {
             None => filter.to_string(),
         };
         let subscribed = wanted.iter().map(prefixed).collect();
-        let routes = self.routes.into_iter().zip(&patterns).zip(&names).map(|((route, pattern), name)| RoutePlan {
-            name: name.clone(),
-            capture_names: pattern.captures().map(Into::into).collect(),
-            handler: route.handler,
-            key: route.key,
-            order: route.order.unwrap_or(config.dispatch.order),
-            execution: route.execution,
-            timeout: route.timeout.or(config.dispatch.timeout),
-            age: AgeLimit { stamp: route.stamp, max_age: route.max_age.or(config.dispatch.max_age) },
-            on_expired: config.dispatch.on_expired,
-            retry: RetryPolicy {
-                max_attempts: route.max_attempts.unwrap_or(config.retry.max_attempts),
-                max_elapsed: config.retry.max_elapsed,
-                min_delay: config.retry.min_delay,
-                max_delay: config.retry.max_delay,
-            },
+        let worker_layers = self.layers;
+        let routes = self.routes.into_iter().zip(&patterns).zip(&names).map(|((route, pattern), name)| {
+            let timeout = route.timeout.or(config.dispatch.timeout);
+            let layers: Vec<_> = worker_layers.iter().cloned().chain(route.layers).collect();
+            let (handler, timeout) = match layers.is_empty() {
+                true => (route.handler, timeout),
+                // A stack knows what is waiting for a turn, so it keeps the time itself.
+                false => {
+                    let stack = Layered::assemble(route.handler, layers, timeout, Some(metrics.layer_wait(name)));
+                    (Arc::new(stack) as Arc<dyn Handler>, None)
+                }
+            };
+            RoutePlan {
+                name: name.clone(),
+                capture_names: pattern.captures().map(Into::into).collect(),
+                handler,
+                key: route.key,
+                order: route.order.unwrap_or(config.dispatch.order),
+                execution: route.execution,
+                timeout,
+                age: AgeLimit { stamp: route.stamp, max_age: route.max_age.or(config.dispatch.max_age) },
+                on_expired: config.dispatch.on_expired,
+                retry: RetryPolicy {
+                    max_attempts: route.max_attempts.unwrap_or(config.retry.max_attempts),
+                    max_elapsed: config.retry.max_elapsed,
+                    min_delay: config.retry.min_delay,
+                    max_delay: config.retry.max_delay,
+                },
+            }
         });
         let routes = routes.collect();
         let plan = Plan {
-            prefix: config.identity.prefix.clone(),
-            random: super::identity::random_part(),
+            identity: Identity::new(config),
             connector,
-            options: ConnectOptions::new(&config.mqtt, String::new()),
+            options: ConnectOptions::new(&config.mqtt, config.identity.mode, String::new()),
             settings: Settings::new(config, subscribed),
             connect_timeout: config.mqtt.connect_timeout,
             backoff: Backoff::new(config.mqtt.reconnect.min, config.mqtt.reconnect.max),
@@ -190,7 +220,7 @@ impl WorkerBuilder {
             metrics: metrics.clone(),
         };
         let sinks = self.sinks.into_iter().map(|(name, sink)| SinkPlan { name: name.into(), sink }).collect();
-        let shared = Arc::new(Shared::new(config.group.name.clone(), window, registry.clone(), metrics, names));
+        let shared = Arc::new(Shared::new(config, window, registry.clone(), metrics, names));
         let seen = Arc::downgrade(&shared);
         let look = move || seen.upgrade().map(|shared| shared.snapshot()).unwrap_or_default();
         Gauges::new(look).and_then(|gauges| registry.register(Box::new(gauges))).map_err(|error| {

@@ -1,17 +1,56 @@
-//! Instance IDs: the prefix, a random part that no other replica has, and the instance's number.
+//! Instance IDs, which are MQTT client IDs.
+//!
+//! INVARIANT: a generated ID never has a session that outlives its connection, or every restart would leave a ghost member
+//! behind that goes on being given its share of the events. A stable ID may.
+
+use super::instance::Seat;
+use crate::config::{Config, IdentityMode};
 
 /// Letters and digits without vowels, so that no word appears by chance, and without look-alikes.
 const ALPHABET: &[u8] = b"bcdfghjkmnpqrstvwxz23456789";
 const RANDOM_LEN: usize = 8;
 
-/// The random part of a worker's instance IDs: 27^8, some 282 thousand million, possibilities.
-pub(super) fn random_part() -> String {
-    (0..RANDOM_LEN).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect()
+/// Who the instances of this worker are.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    prefix: String,
+    /// What tells this worker from its replicas: a random part, or the replica's own name.
+    replica: String,
+    durable: bool,
 }
 
-/// The ID of an instance. Letters, digits and `-`, which every broker accepts `[MQTT-3.1.3-5]`.
-pub(super) fn instance_id(prefix: &str, random: &str, index: u32) -> String {
-    format!("{prefix}-{random}-{index}")
+impl Identity {
+    pub(super) fn new(config: &Config) -> Self {
+        let identity = &config.identity;
+        let durable = identity.mode == IdentityMode::Durable;
+        let replica = match &identity.replica {
+            Some(replica) if durable => replica.clone(),
+            _ => random_part(),
+        };
+        Self { prefix: identity.prefix.clone(), replica, durable }
+    }
+
+    /// Whether sessions outlive their connections.
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable
+    }
+
+    /// The ID of an instance: by its slot where it must be the same after a restart, by its serial number otherwise.
+    /// Letters, digits and `-`, which every broker accepts `[MQTT-3.1.3-5]`.
+    pub(super) fn instance_id(&self, seat: Seat) -> String {
+        let number = if self.durable { u64::from(seat.slot) } else { seat.serial };
+        format!("{}-{}-{number}", self.prefix, self.replica)
+    }
+
+    /// The ID of the worker's publishing connection; its session never outlives it.
+    pub(super) fn publisher_id(&self) -> String {
+        format!("{}-{}-out", self.prefix, self.replica)
+    }
+}
+
+/// The random part of a worker's instance IDs: 27^8, some 282 thousand million, possibilities.
+fn random_part() -> String {
+    (0..RANDOM_LEN).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect()
 }
 
 #[cfg(test)]
@@ -20,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_default_prefix_stays_within_the_23_characters_that_every_broker_takes() {
-        let id = instance_id("tidemill", &random_part(), 1023);
+        let id = Identity::new(&Config::default()).instance_id(Seat { slot: 1023, serial: 9999 });
         assert!(id.len() <= 23, "{id}");
     }
 
@@ -28,5 +67,16 @@ mod tests {
     fn random_parts_differ() {
         let parts: std::collections::HashSet<_> = (0..1000).map(|_| random_part()).collect();
         assert_eq!(parts.len(), 1000);
+    }
+
+    #[test]
+    fn a_durable_id_is_the_same_after_a_restart_and_an_ephemeral_one_is_not() {
+        let mut config = Config::default();
+        let seat = Seat { slot: 2, serial: 7 };
+        assert_ne!(Identity::new(&config).instance_id(seat), Identity::new(&config).instance_id(seat));
+        config.identity.mode = IdentityMode::Durable;
+        config.identity.replica = Some("worker-3".to_owned());
+        assert_eq!(Identity::new(&config).instance_id(seat), "tidemill-worker-3-2");
+        assert_eq!(Identity::new(&config).instance_id(Seat { slot: 2, serial: 0 }), "tidemill-worker-3-2");
     }
 }

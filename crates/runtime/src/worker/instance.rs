@@ -2,6 +2,7 @@
 //! without acknowledging anything, and the supervisor starts another in its place.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidemill_core::{Handler, Scope};
@@ -9,6 +10,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::identity::Identity;
 use super::io_threads::IoThreads;
 use super::state::{Member, Shared};
 use crate::config::{Expired, Order};
@@ -36,8 +38,7 @@ pub(super) struct RoutePlan {
 
 /// Everything that the instances of a worker have in common.
 pub(super) struct Plan {
-    pub(super) prefix: String,
-    pub(super) random: String,
+    pub(super) identity: Identity,
     pub(super) connector: Arc<dyn Connector>,
     /// The client ID is filled in per instance.
     pub(super) options: ConnectOptions,
@@ -72,33 +73,54 @@ pub(super) enum InstanceEnd {
     Crashed(JoinError),
 }
 
+/// Which instance of its worker it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    /// Its place, from 0; a replacement has the same.
+    pub(super) slot: u32,
+    /// Counts up over all instances that the worker has ever started.
+    pub(super) serial: u64,
+}
+
 /// Tells an instance to go.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stop {
     pub(super) leave: CancellationToken,
     pub(super) force: CancellationToken,
+    for_good: Arc<AtomicBool>,
 }
 
 impl Stop {
     /// One that is told whenever this one is, and can be told alone.
     pub(super) fn child(&self) -> Self {
-        Self { leave: self.leave.child_token(), force: self.force.child_token() }
+        Self { leave: self.leave.child_token(), force: self.force.child_token(), for_good: Arc::default() }
+    }
+
+    /// Asks to leave without loss; `for_good` also ends the session on the broker.
+    pub(super) fn leave(&self, for_good: bool) {
+        self.for_good.store(for_good, Ordering::Release);
+        self.leave.cancel();
     }
 }
 
 impl Plan {
-    /// Runs instance number `index` to its end.
+    /// Whether an instance and its replacement have the same client ID.
+    pub(super) fn keeps_ids(&self) -> bool {
+        self.identity.is_durable()
+    }
+
+    /// Runs an instance to its end.
     pub(super) async fn run(
         &self,
         io: &IoThreads,
         shared: &Shared,
         outlets: &Outlets,
-        index: u32,
+        seat: Seat,
+        status: Arc<Status>,
         stop: Stop,
     ) -> InstanceEnd {
-        let id = super::identity::instance_id(&self.prefix, &self.random, index);
+        let id = self.identity.instance_id(seat);
         let link = Arc::new(Link::default());
-        let status = Arc::new(Status::default());
         let connection = Connection {
             connector: Arc::clone(&self.connector),
             options: ConnectOptions { client_id: id.clone(), ..self.options.clone() },
@@ -111,6 +133,7 @@ impl Plan {
             paused: shared.paused.subscribe(),
             leave: stop.leave.clone(),
             force: stop.force.clone(),
+            for_good: Arc::clone(&stop.for_good),
         };
         let metrics = self.metrics.instance(&id);
         let busy = metrics.busy();
@@ -127,7 +150,7 @@ impl Plan {
         });
         let id: Arc<str> = id.into();
         shared.add(Member { id: Arc::clone(&id), status, link, busy });
-        let mut session = AbortOnDropHandle::new(io.spawn(index as usize, connection.run()));
+        let mut session = AbortOnDropHandle::new(io.spawn(seat.slot as usize, connection.run()));
         let mut dispatcher = AbortOnDropHandle::new(tokio::spawn(dispatcher.run()));
         let (session, dispatched) = tokio::select! {
             session = &mut session => {

@@ -2,6 +2,7 @@
 
 mod broker_sink;
 mod builder;
+mod fleet;
 mod identity;
 mod instance;
 mod io_threads;

@@ -8,6 +8,7 @@ use tidemill_core::Handler;
 
 use crate::config::Order;
 use crate::dispatch::{Execution, Key, Stamp};
+use crate::layer::HandlerLayer;
 
 /// A topic pattern bound to a handler. What it leaves open comes from the configuration.
 #[must_use]
@@ -22,6 +23,7 @@ pub struct Route {
     pub(super) max_attempts: Option<u32>,
     pub(super) stamp: Option<Stamp>,
     pub(super) max_age: Option<Duration>,
+    pub(super) layers: Vec<Arc<dyn HandlerLayer>>,
 }
 
 impl fmt::Debug for Route {
@@ -44,6 +46,7 @@ impl Route {
             max_attempts: None,
             stamp: None,
             max_age: None,
+            layers: Vec::new(),
         }
     }
 
@@ -88,6 +91,13 @@ impl Route {
     /// Sets the age at which an event is too old to be handled; `dispatch.max_age` otherwise.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
+        self
+    }
+
+    /// Puts a layer around the handler, inside of those that were added before and of those of the worker. See
+    /// [`layer`](crate::layer) for what there is, and for the order.
+    pub fn layer(mut self, layer: impl HandlerLayer) -> Self {
+        self.layers.push(Arc::new(layer));
         self
     }
 

@@ -11,21 +11,21 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tidemill_core::{Sink, report};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
 use super::broker_sink::{BrokerSink, LazyPublisher};
 use super::builder::{DEAD_LETTERS, PUBLISH, WorkerBuilder};
-use super::instance::{InstanceEnd, Outlets, Plan, Stop};
+use super::fleet::Fleet;
+use super::instance::{Outlets, Plan};
 use super::io_threads::IoThreads;
-use super::kill_switch;
 use super::state::{Shared, WorkerHandle};
 use crate::config::Config;
 use crate::error::{RunError, RunErrorKind};
 use crate::observe::Outcome;
-use crate::session::{Backoff, ConnectOptions, Phase, Publisher, SessionError};
+use crate::session::{Phase, Publisher};
 use crate::sink::{SinkEngine, SinkHandle, SinkSettings};
 
 /// After the drain's deadline: what sinks and handlers get to let go.
@@ -39,10 +39,10 @@ pub(super) struct SinkPlan {
 
 /// One process's part of the group, ready to run.
 pub struct Worker {
-    config: Config,
-    plan: Arc<Plan>,
+    pub(super) config: Config,
+    pub(super) plan: Arc<Plan>,
     sinks: Vec<SinkPlan>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     one_runtime: bool,
 }
 
@@ -68,8 +68,6 @@ pub struct Summary {
     pub abandoned: u64,
 }
 
-type Instances<'a> = FuturesUnordered<std::pin::Pin<Box<dyn Future<Output = (u32, InstanceEnd)> + Send + 'a>>>;
-
 impl Worker {
     /// Begins to assemble a worker.
     pub fn builder(config: Config) -> WorkerBuilder {
@@ -89,7 +87,7 @@ impl Worker {
     /// A handle to look at the worker while it runs.
     #[must_use]
     pub fn handle(&self) -> WorkerHandle {
-        WorkerHandle(Arc::clone(&self.shared))
+        WorkerHandle::new(Arc::clone(&self.shared))
     }
 
     /// Runs until `shutdown` is ready, then leaves the group without loss, within `drain.deadline`.
@@ -153,8 +151,7 @@ impl Worker {
             "worker starts"
         );
 
-        let stop = Stop::default();
-        let result = self.supervise(&io, &outlets, &stop, shutdown).await;
+        let result = Fleet::new(self, &io, &outlets).run(shutdown).await;
 
         // No instance is left, so these are the last handles: the engines write what they have and end.
         drop(outlets);
@@ -232,8 +229,7 @@ impl Worker {
         let plan = Arc::clone(&self.plan);
         let io = Arc::downgrade(io);
         Arc::new(LazyPublisher::new(move || {
-            let id = format!("{}-{}-out", plan.prefix, plan.random);
-            let options = ConnectOptions { client_id: id, will: None, ..plan.options.clone() };
+            let options = plan.options.for_publisher(plan.identity.publisher_id());
             let (publisher, connection) = Publisher::prepare(
                 Arc::clone(&plan.connector),
                 options,
@@ -252,95 +248,8 @@ impl Worker {
         }))
     }
 
-    /// Keeps the instances running until `shutdown`, then drains them.
-    async fn supervise(
-        &self,
-        io: &IoThreads,
-        outlets: &Outlets,
-        stop: &Stop,
-        shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<(), RunError> {
-        let mut instances = Instances::new();
-        for index in 0..self.config.instances {
-            instances.push(self.instance(io, outlets, index, stop.child(), Duration::ZERO));
-        }
-        let mut restart = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
-        let startup = self.startup_failed();
-        let kill_switch = kill_switch::watch(&self.config.kill_switch, &self.shared, &self.plan.covers);
-        tokio::pin!(shutdown, startup, kill_switch);
-        let mut failure = None;
-        while failure.is_none() {
-            tokio::select! {
-                () = &mut shutdown => break,
-                error = &mut startup => failure = Some(error),
-                () = &mut kill_switch => {}
-                Some((index, end)) = instances.next() => match end {
-                    InstanceEnd::Ended => {}
-                    InstanceEnd::Failed(error) => failure = Some(unusable(error)),
-                    InstanceEnd::Crashed(crash) => {
-                        error!(index, error = %crash, "an instance crashed; this is a defect; starting it again");
-                        instances.push(self.instance(io, outlets, index, stop.child(), restart.next()));
-                    }
-                },
-            }
-        }
-        self.shared.begin_drain();
-        let drained = self.drain(&mut instances, stop).await;
-        match failure {
-            Some(error) => Err(error),
-            None => drained,
-        }
-    }
-
-    fn instance<'a>(
-        &'a self,
-        io: &'a IoThreads,
-        outlets: &'a Outlets,
-        index: u32,
-        stop: Stop,
-        delay: Duration,
-    ) -> std::pin::Pin<Box<dyn Future<Output = (u32, InstanceEnd)> + Send + 'a>> {
-        Box::pin(async move {
-            if !delay.is_zero() {
-                sleep(delay).await;
-            }
-            (index, self.plan.run(io, &self.shared, outlets, index, stop).await)
-        })
-    }
-
-    async fn drain(&self, instances: &mut Instances<'_>, stop: &Stop) -> Result<(), RunError> {
-        let deadline = self.config.drain.deadline;
-        info!(?deadline, "worker leaves its group");
-        stop.leave.cancel();
-        let all = async {
-            while let Some((index, end)) = instances.next().await {
-                match end {
-                    InstanceEnd::Ended => {}
-                    InstanceEnd::Failed(error) => {
-                        warn!(index, error = report(&error), "an instance failed while leaving");
-                    }
-                    InstanceEnd::Crashed(crash) => error!(index, error = %crash, "an instance crashed while leaving"),
-                }
-            }
-        };
-        tokio::pin!(all);
-        tokio::select! {
-            () = &mut all => return Ok(()),
-            () = sleep_until(Instant::now() + deadline) => {}
-        }
-        let unfinished = self.shared.status().unfinished;
-        warn!(unfinished, "the drain's deadline passed; what is unfinished stays unacknowledged");
-        stop.force.cancel();
-        all.await;
-        let text = format!(
-            "the drain's deadline of {deadline:?} passed with {unfinished} event(s) unfinished; \
-             they stay unacknowledged; raise `drain.deadline` above what a handler may take"
-        );
-        Err(RunError::new(RunErrorKind::DrainDeadline, text))
-    }
-
     /// Ready when no instance has been connected by the end of `mqtt.startup_timeout`.
-    async fn startup_failed(&self) -> RunError {
+    pub(super) async fn startup_failed(&self) -> RunError {
         let limit = self.config.mqtt.startup_timeout;
         if limit.is_zero() {
             return std::future::pending().await;
@@ -358,8 +267,4 @@ impl Worker {
             None => error,
         }
     }
-}
-
-fn unusable(error: SessionError) -> RunError {
-    RunError::new(RunErrorKind::Broker, "the broker cannot be used").with_source(error)
 }

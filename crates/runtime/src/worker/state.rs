@@ -8,6 +8,8 @@ use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::config::{Config, ConfigProblem, MAX_INSTANCES};
+use crate::error::BuildError;
 use crate::observe::{Busy, Metrics, Outcome, Snapshot};
 use crate::session::link::Link;
 use crate::session::{Phase, Status};
@@ -28,6 +30,10 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) group: Option<String>,
+    /// Whether more than one instance makes sense.
+    may_scale: bool,
+    /// How many instances there should be.
+    pub(crate) wanted: watch::Sender<u32>,
     pub(crate) window: usize,
     #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "only the admin server reads it"))]
     pub(crate) registry: prometheus::Registry,
@@ -52,14 +58,16 @@ struct Progress {
 
 impl Shared {
     pub(crate) fn new(
-        group: Option<String>,
+        config: &Config,
         window: usize,
         registry: prometheus::Registry,
         metrics: Metrics,
         routes: Vec<Box<str>>,
     ) -> Self {
         Self {
-            group,
+            group: config.group.name.clone(),
+            may_scale: config.group.name.is_some() || config.broadcast,
+            wanted: watch::Sender::new(config.instances),
             window,
             registry,
             metrics,
@@ -111,10 +119,10 @@ impl Shared {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Whether every instance is connected and subscribed, and the worker is not leaving.
+    /// Whether as many instances as are wanted are connected and subscribed, and the worker is not leaving.
     pub(crate) fn is_ready(&self) -> bool {
-        let members = self.lock();
-        !self.is_draining() && !members.is_empty() && members.iter().all(|m| m.status.phase() == Phase::Ready)
+        let ready = self.lock().iter().filter(|member| member.status.phase() == Phase::Ready).count();
+        !self.is_draining() && ready >= *self.wanted.borrow() as usize
     }
 
     /// Instances whose dispatcher has looked at nothing for a long time although deliveries wait: progress, not age.
@@ -255,9 +263,13 @@ impl InstanceStatus {
 
 /// Looks at a worker while it runs. Cloning is cheap.
 #[derive(Clone, Debug)]
-pub struct WorkerHandle(pub(super) Arc<Shared>);
+pub struct WorkerHandle(Arc<Shared>);
 
 impl WorkerHandle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
     /// The worker as it is now.
     #[must_use]
     pub fn status(&self) -> WorkerStatus {
@@ -279,21 +291,46 @@ impl WorkerHandle {
         self.0.stuck()
     }
 
-    /// Waits until every instance is connected and subscribed. Cancel-safe.
+    /// Sets how many instances there should be. Instances that are too many leave without loss, those with the highest
+    /// numbers first. Returns at once; [`settled`](Self::settled) waits until it is so.
+    ///
+    /// # Errors
+    /// The number is 0 or above 1024, or the worker has no group, in which more than one would make sense.
+    pub fn scale(&self, instances: u32) -> Result<(), BuildError> {
+        let wrong = |why: &str, fix: &str| Err(BuildError::of(vec![ConfigProblem::new("instances", why, fix)]));
+        if !(1..=MAX_INSTANCES).contains(&instances) {
+            return wrong("a worker has 1 to 1024 instances", "ask for a number in that range");
+        }
+        if instances > 1 && !self.0.may_scale {
+            return wrong("without a group every instance would get every event", "set group.name to share the events");
+        }
+        self.0.wanted.send_replace(instances);
+        Ok(())
+    }
+
+    /// Waits until as many instances as are wanted are connected and subscribed. Cancel-safe.
     pub async fn ready(&self) {
+        self.wait_until(Shared::is_ready).await;
+    }
+
+    /// Waits until exactly as many instances as are wanted are there, all connected and subscribed. Cancel-safe.
+    pub async fn settled(&self) {
+        self.wait_until(|shared| shared.is_ready() && shared.lock().len() == *shared.wanted.borrow() as usize).await;
+    }
+
+    async fn wait_until(&self, condition: impl Fn(&Shared) -> bool) {
         loop {
             let changed = self.0.changed.notified();
-            let waiting = self.0.members().into_iter().find(|member| member.status.phase() != Phase::Ready);
-            match waiting {
-                None if self.0.is_ready() => return,
-                None => changed.await,
-                Some(member) => {
-                    let mut phase = member.status.watch();
-                    tokio::select! {
-                        _ = phase.wait_for(|phase| *phase == Phase::Ready) => {}
-                        () = changed => {}
-                    }
-                }
+            let members = self.0.members();
+            let phases: Vec<_> = members.iter().map(|member| member.status.watch()).collect();
+            if condition(&self.0) {
+                return;
+            }
+            let mut moves: futures_util::stream::FuturesUnordered<_> =
+                phases.into_iter().map(|mut phase| async move { phase.changed().await.is_ok() }).collect();
+            tokio::select! {
+                () = changed => {}
+                Some(true) = futures_util::StreamExt::next(&mut moves) => {}
             }
         }
     }

@@ -23,7 +23,6 @@ pub(crate) use tidemill_testkit::wire::v5;
 
 pub(crate) const Q0: QoS = QoS::AtMostOnce;
 pub(crate) const Q1: QoS = QoS::AtLeastOnce;
-pub(crate) const Q2: QoS = QoS::ExactlyOnce;
 pub(crate) const BOTH: [MqttVersion; 2] = [MqttVersion::V5, MqttVersion::V3_1_1];
 
 /// Bytes that a pipe holds in each direction, unless a test says otherwise.
@@ -188,8 +187,8 @@ pub(crate) fn metric(registry: &Registry, name: &str, labels: &[(&str, &str)]) -
     };
     #[expect(clippy::cast_precision_loss, reason = "tests count to small numbers")]
     let value = |metric: &prometheus::proto::Metric| {
-        metric.get_counter().value()
-            + metric.get_gauge().value()
+        metric.get_counter().get_value()
+            + metric.get_gauge().get_value()
             + metric.get_histogram().get_sample_count() as f64
     };
     metrics.filter(carries).map(value).sum()
@@ -384,7 +383,7 @@ pub(crate) struct Recorded {
     pub(crate) opened: usize,
     pub(crate) closed: usize,
     /// Answers of the next writes; a write without one succeeds.
-    pub(crate) answers: VecDeque<SinkError>,
+    pub(crate) answers: VecDeque<Result<(), SinkError>>,
     pub(crate) open_fails: bool,
 }
 
@@ -414,9 +413,14 @@ impl Recording {
         self.blocked.send_replace(block);
     }
 
-    /// The next write ends like this.
+    /// The next write for which nothing is said yet ends like this.
     pub(crate) fn answer(&self, error: SinkError) {
-        self.with(|all| all.answers.push_back(error));
+        self.with(|all| all.answers.push_back(Err(error)));
+    }
+
+    /// The next write for which nothing is said yet ends well.
+    pub(crate) fn succeed(&self) {
+        self.with(|all| all.answers.push_back(Ok(())));
     }
 
     pub(crate) fn attempts(&self) -> usize {
@@ -442,14 +446,13 @@ impl Sink for Recording {
         drop(blocked.wait_for(|blocked| !blocked).await);
         self.with(|all| {
             all.batches.push(batch.len());
-            let answer = all.answers.pop_front();
-            let rejected: Vec<usize> =
-                answer.iter().flat_map(SinkError::rejections).map(|rejection| rejection.index).collect();
-            if answer.is_none() || !rejected.is_empty() {
-                let kept = batch.iter().enumerate().filter(|(at, _)| !rejected.contains(at));
+            let answer = all.answers.pop_front().unwrap_or(Ok(()));
+            let rejections = answer.as_ref().err().map_or(&[][..], SinkError::rejections);
+            if answer.is_ok() || !rejections.is_empty() {
+                let kept = batch.iter().enumerate().filter(|(at, _)| !rejections.iter().any(|other| other.index == *at));
                 all.written.extend(kept.map(|(_, record)| record.clone()));
             }
-            answer.map_or(Ok(()), Err)
+            answer
         })
     }
 

@@ -7,13 +7,13 @@ mod tls;
 mod websocket;
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::error::SessionError;
-#[cfg(any(not(feature = "tls"), not(feature = "websocket")))]
-use super::error::SessionErrorKind;
+use super::error::{SessionError, SessionErrorKind};
 use crate::config::{BrokerAddress, MqttConfig, Transport};
 
 /// A byte stream in both directions.
@@ -32,23 +32,52 @@ pub trait Connector: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// Why there is no stream, and whether trying again can help.
     async fn connect(&self) -> Result<BoxStream, SessionError>;
+
+    /// The broker asks to connect to another server next, which it names as `host` or `host:port`.
+    fn redirect(&self, reference: &str) {
+        let _ = reference;
+    }
 }
 
-/// Connects as the configuration says.
+/// Where to connect to, and how.
 #[derive(Debug)]
-pub(crate) struct UrlConnector {
+struct Target {
     address: BrokerAddress,
-    tcp_nodelay: bool,
     #[cfg(feature = "tls")]
     tls: Option<tls::Tls>,
 }
 
+/// Connects as the configuration says: to one of its addresses after another, each time that one cannot be reached, and
+/// to the server that the broker names instead of itself.
+#[derive(Debug)]
+pub(crate) struct UrlConnector {
+    config: MqttConfig,
+    targets: Vec<Target>,
+    /// Which target is next.
+    next: AtomicUsize,
+    redirect: Mutex<Option<Arc<Target>>>,
+}
+
 impl UrlConnector {
-    /// Prepares connecting to `mqtt.url`: reads certificates, checks what can be checked without a network.
+    /// Prepares connecting: reads certificates, checks what can be checked without a network.
     ///
     /// # Errors
-    /// A file that cannot be used, or a scheme that this build lacks.
-    pub(crate) fn new(config: &MqttConfig, address: BrokerAddress) -> Result<Self, SessionError> {
+    /// A URL or file that cannot be used, or a scheme that this build lacks.
+    pub(crate) fn new(config: &MqttConfig) -> Result<Self, SessionError> {
+        let mut targets = Vec::new();
+        for address in config.brokers() {
+            let address = address.map_err(|problem| {
+                SessionError::new(SessionErrorKind::Unsupported, "the broker's address cannot be used")
+                    .with_source(problem)
+            })?;
+            targets.push(Target::new(config, address)?);
+        }
+        Ok(Self { config: config.clone(), targets, next: AtomicUsize::new(0), redirect: Mutex::default() })
+    }
+}
+
+impl Target {
+    fn new(config: &MqttConfig, address: BrokerAddress) -> Result<Self, SessionError> {
         #[cfg(not(feature = "tls"))]
         if address.transport.is_tls() {
             let text = "`mqtt.url` asks for TLS, which this program was built without (feature `tls`)";
@@ -62,24 +91,18 @@ impl UrlConnector {
         Ok(Self {
             #[cfg(feature = "tls")]
             tls: address.transport.is_tls().then(|| tls::Tls::new(&config.tls, &address.host)).transpose()?,
-            tcp_nodelay: config.tcp_nodelay,
             address,
         })
     }
-}
 
-#[async_trait]
-impl Connector for UrlConnector {
-    async fn connect(&self) -> Result<BoxStream, SessionError> {
-        let stream = tcp::connect(&self.address.host, self.address.port, self.tcp_nodelay).await?;
+    async fn connect(&self, nodelay: bool) -> Result<BoxStream, SessionError> {
+        let stream = tcp::connect(&self.address.host, self.address.port, nodelay).await?;
         match self.address.transport {
             Transport::Tcp => Ok(Box::new(stream)),
             _ => self.connect_over(Box::new(stream)).await,
         }
     }
-}
 
-impl UrlConnector {
     async fn connect_over(&self, stream: BoxStream) -> Result<BoxStream, SessionError> {
         #[cfg(feature = "tls")]
         let stream = match &self.tls {
@@ -91,5 +114,38 @@ impl UrlConnector {
             return websocket::connect(stream, &self.address).await;
         }
         Ok(stream)
+    }
+}
+
+#[async_trait]
+impl Connector for UrlConnector {
+    async fn connect(&self) -> Result<BoxStream, SessionError> {
+        // Taken out: a server that cannot be reached is not asked twice.
+        let redirect = self.redirect.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(target) = redirect {
+            return target.connect(self.config.tcp_nodelay).await;
+        }
+        let next = self.next.load(Ordering::Relaxed);
+        let result = self.targets[next % self.targets.len()].connect(self.config.tcp_nodelay).await;
+        if result.is_err() {
+            // Several instances may fail at once: they move on by one together.
+            let _ = self.next.compare_exchange(next, next + 1, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn redirect(&self, reference: &str) {
+        let transport = self.targets[0].address.transport;
+        let Some(address) = BrokerAddress::from_reference(transport, reference) else {
+            tracing::warn!(reference, "the broker names another server in a form that cannot be used");
+            return;
+        };
+        match Target::new(&self.config, address) {
+            Ok(target) => {
+                tracing::info!(server = %target.address, "the broker names another server");
+                *self.redirect.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(target));
+            }
+            Err(error) => tracing::warn!(reference, error = %error, "the server that the broker names cannot be used"),
+        }
     }
 }

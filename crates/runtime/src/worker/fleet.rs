@@ -1,0 +1,288 @@
+//! The instances of a worker: how many there are, who joins, who leaves, and what happens when one ends.
+//!
+//! INVARIANT (G7): an instance is never simply dropped. It is told to leave, and forced only after the drain's deadline.
+//! An instance that is replaced leaves after its replacement has joined, unless both need the same client ID.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tidemill_core::report;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{error, info, warn};
+
+use super::instance::{InstanceEnd, Outlets, Seat, Stop};
+use super::io_threads::IoThreads;
+use super::kill_switch;
+use super::run::Worker;
+use crate::error::{RunError, RunErrorKind};
+use crate::session::{Backoff, Phase, Reason, SessionError, Status};
+
+type Ends<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = (u64, InstanceEnd)> + Send + 'a>>>;
+
+/// An instance that has not ended.
+#[derive(Debug)]
+struct Member {
+    seat: Seat,
+    stop: Stop,
+    status: Arc<Status>,
+    leaving: bool,
+    /// When it is replaced; `None`: never.
+    expires: Option<Instant>,
+}
+
+/// One instance takes over from another.
+#[derive(Clone, Copy, Debug)]
+struct Replacement {
+    old: u64,
+    new: u64,
+}
+
+/// See the module's description.
+pub(super) struct Fleet<'a> {
+    worker: &'a Worker,
+    io: &'a IoThreads,
+    outlets: &'a Outlets,
+    stop: Stop,
+    ends: Ends<'a>,
+    members: Vec<Member>,
+    next_serial: u64,
+    replacement: Option<Replacement>,
+    restart: Backoff,
+}
+
+impl<'a> Fleet<'a> {
+    pub(super) fn new(worker: &'a Worker, io: &'a IoThreads, outlets: &'a Outlets) -> Self {
+        Self {
+            worker,
+            io,
+            outlets,
+            stop: Stop::default(),
+            ends: Ends::new(),
+            members: Vec::new(),
+            next_serial: 0,
+            replacement: None,
+            restart: Backoff::new(Duration::from_millis(100), Duration::from_secs(30)),
+        }
+    }
+
+    /// Keeps as many instances running as are wanted until `shutdown`, then drains them.
+    pub(super) async fn run(mut self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+        let worker = self.worker;
+        let mut wanted = worker.shared.wanted.subscribe();
+        let startup = worker.startup_failed();
+        let kill_switch = kill_switch::watch(&worker.config.kill_switch, &worker.shared, &worker.plan.covers);
+        tokio::pin!(shutdown, startup, kill_switch);
+        let mut failure = None;
+        let mut count = *wanted.borrow_and_update();
+        self.scale(count);
+        while failure.is_none() {
+            let expiry = self.next_expiry();
+            let joined = self.replacement_joined();
+            tokio::select! {
+                () = &mut shutdown => break,
+                error = &mut startup => failure = Some(error),
+                () = &mut kill_switch => {}
+                Ok(()) = wanted.changed() => {
+                    count = *wanted.borrow_and_update();
+                    info!(instances = count, "worker scales");
+                    self.scale(count);
+                }
+                () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => self.replace_expired(),
+                () = joined => self.finish_replacement(),
+                Some((serial, end)) = self.ends.next() => failure = self.ended(serial, end, count),
+            }
+        }
+        worker.shared.begin_drain();
+        let drained = self.drain().await;
+        match failure {
+            Some(error) => Err(error),
+            None => drained,
+        }
+    }
+
+    /// Starts or takes away instances until there are `count`. Those with the highest slots go first.
+    fn scale(&mut self, count: u32) {
+        for slot in 0..count {
+            if !self.members.iter().any(|member| member.seat.slot == slot && !member.leaving) {
+                self.start(slot, Duration::ZERO);
+            }
+        }
+        let surplus: Vec<u64> = self
+            .members
+            .iter()
+            .filter(|member| member.seat.slot >= count && !member.leaving)
+            .map(|member| member.seat.serial)
+            .collect();
+        for serial in surplus {
+            self.leave(serial, true);
+        }
+    }
+
+    fn start(&mut self, slot: u32, delay: Duration) -> u64 {
+        let seat = Seat { slot, serial: self.next_serial };
+        self.next_serial += 1;
+        let stop = self.stop.child();
+        let status = Arc::new(Status::default());
+        let age = self.worker.config.mqtt.max_connection_age;
+        let expires = (!age.is_zero()).then(|| Instant::now() + delay + age.mul_f64(0.9 + 0.2 * fastrand::f64()));
+        let member = Member { seat, stop: stop.clone(), status: Arc::clone(&status), leaving: false, expires };
+        self.members.push(member);
+        let (worker, io, outlets) = (self.worker, self.io, self.outlets);
+        let deadline = worker.config.drain.deadline;
+        self.ends.push(Box::pin(async move {
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
+            let run = worker.plan.run(io, &worker.shared, outlets, seat, status, stop.clone());
+            tokio::pin!(run);
+            let overdue = async {
+                stop.leave.cancelled().await;
+                sleep(deadline).await;
+            };
+            let end = tokio::select! {
+                end = &mut run => end,
+                () = overdue => {
+                    warn!(slot = seat.slot, "an instance did not leave within the drain's deadline and is forced to stop");
+                    stop.force.cancel();
+                    run.await
+                }
+            };
+            (seat.serial, end)
+        }));
+        seat.serial
+    }
+
+    /// Tells an instance to leave; `for_good` also ends its session on the broker.
+    fn leave(&mut self, serial: u64, for_good: bool) {
+        if let Some(member) = self.members.iter_mut().find(|member| member.seat.serial == serial) {
+            member.leaving = true;
+            member.stop.leave(for_good);
+        }
+    }
+
+    /// An instance has ended. Gives the failure that must end the worker.
+    fn ended(&mut self, serial: u64, end: InstanceEnd, wanted: u32) -> Option<RunError> {
+        let at = self.members.iter().position(|member| member.seat.serial == serial)?;
+        let member = self.members.swap_remove(at);
+        let slot = member.seat.slot;
+        if self.replacement.is_some_and(|replacement| replacement.old == serial || replacement.new == serial) {
+            self.replacement = None;
+        }
+        let filled = self.members.iter().any(|other| other.seat.slot == slot && !other.leaving);
+        match end {
+            InstanceEnd::Failed(error)
+                if !member.leaving && error.reason() == Some(Reason::TAKEN_OVER) && !self.worker.plan.keeps_ids() =>
+            {
+                warn!(slot, "another client took over this instance's ID; it joins again under a new one");
+                if slot < wanted && !filled {
+                    let delay = self.restart.next();
+                    self.start(slot, delay);
+                }
+            }
+            InstanceEnd::Failed(error) if !member.leaving => return Some(unusable(error)),
+            InstanceEnd::Failed(error) => warn!(slot, error = report(&error), "an instance failed while leaving"),
+            InstanceEnd::Crashed(crash) => {
+                error!(slot, error = %crash, "an instance crashed; this is a defect; starting it again");
+                if slot < wanted && !filled {
+                    let delay = self.restart.next();
+                    self.start(slot, delay);
+                }
+            }
+            // It left for another of the same client ID to come, or was left over.
+            InstanceEnd::Ended if slot < wanted && !filled => {
+                self.start(slot, Duration::ZERO);
+            }
+            InstanceEnd::Ended => {}
+        }
+        None
+    }
+
+    fn next_expiry(&self) -> Option<Instant> {
+        if self.replacement.is_some() {
+            return None;
+        }
+        self.members.iter().filter(|member| !member.leaving).filter_map(|member| member.expires).min()
+    }
+
+    /// Replaces the instance whose connection is too old: one at a time, so that the group always has members.
+    fn replace_expired(&mut self) {
+        let now = Instant::now();
+        let expired = self
+            .members
+            .iter()
+            .filter(|member| !member.leaving && member.expires.is_some_and(|at| at <= now))
+            .min_by_key(|member| member.expires)
+            .map(|member| member.seat);
+        let Some(old) = expired else { return };
+        info!(slot = old.slot, "an instance's connection is old: it is replaced");
+        if self.worker.plan.keeps_ids() {
+            // The same client ID cannot be connected twice: leave first, `ended` starts the next.
+            self.leave(old.serial, false);
+            return;
+        }
+        let new = self.start(old.slot, Duration::ZERO);
+        self.replacement = Some(Replacement { old: old.serial, new });
+    }
+
+    /// Waits until the replacement under way has joined the group; for ever when there is none.
+    fn replacement_joined(&self) -> impl Future<Output = ()> + Send + use<> {
+        let new = self
+            .replacement
+            .and_then(|replacement| self.members.iter().find(|member| member.seat.serial == replacement.new));
+        let phase = new.map(|member| member.status.watch());
+        async move {
+            if let Some(mut phase) = phase
+                && phase.wait_for(|phase| *phase == Phase::Ready).await.is_ok()
+            {
+                return;
+            }
+            std::future::pending().await
+        }
+    }
+
+    fn finish_replacement(&mut self) {
+        if let Some(replacement) = self.replacement.take() {
+            self.leave(replacement.old, false);
+        }
+    }
+
+    async fn drain(&mut self) -> Result<(), RunError> {
+        let deadline = self.worker.config.drain.deadline;
+        info!(?deadline, "worker leaves its group");
+        self.stop.leave(false);
+        let all = async {
+            while let Some((serial, end)) = self.ends.next().await {
+                match end {
+                    InstanceEnd::Ended => {}
+                    InstanceEnd::Failed(error) => {
+                        warn!(serial, error = report(&error), "an instance failed while leaving");
+                    }
+                    InstanceEnd::Crashed(crash) => error!(serial, error = %crash, "an instance crashed while leaving"),
+                }
+            }
+        };
+        tokio::pin!(all);
+        tokio::select! {
+            biased;
+            () = &mut all => return Ok(()),
+            () = sleep_until(Instant::now() + deadline) => {}
+        }
+        let unfinished = self.worker.shared.status().unfinished;
+        warn!(unfinished, "the drain's deadline passed; what is unfinished stays unacknowledged");
+        self.stop.force.cancel();
+        all.await;
+        let text = format!(
+            "the drain's deadline of {deadline:?} passed with {unfinished} event(s) unfinished; \
+             they stay unacknowledged; raise `drain.deadline` above what a handler may take"
+        );
+        Err(RunError::new(RunErrorKind::DrainDeadline, text))
+    }
+}
+
+fn unusable(error: SessionError) -> RunError {
+    RunError::new(RunErrorKind::Broker, "the broker cannot be used").with_source(error)
+}

@@ -1,0 +1,139 @@
+//! The admin server over real sockets, in real time: what its four pages say.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tidemill_runtime::RunErrorKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::*;
+
+fn with_admin() -> tidemill_runtime::Config {
+    let mut config = config();
+    config.admin.enabled = true;
+    config.admin.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config
+}
+
+/// Status and body.
+async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    request(address, "GET", path).await
+}
+
+async fn request(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+#[tokio::test]
+async fn the_pages_follow_the_life_of_the_worker() {
+    let (handler, mut calls) = Calls::new();
+    let mut rig = Rig::start(with_admin(), |worker| worker.add_route(route(handler)));
+    let address = rig.handle.admin_address().await;
+    assert!(address.ip().is_loopback());
+    assert_eq!(get(address, "/livez").await, (200, "ok\n".to_owned()));
+    assert_eq!(get(address, "/readyz").await, (503, "not connected and subscribed yet\n".to_owned()));
+
+    let mut broker = rig.subscribed().await;
+    rig.handle.ready().await;
+    assert_eq!(get(address, "/readyz").await, (200, "ready\n".to_owned()));
+
+    broker.publish(1, "t/a", Q1, "x").await;
+    let call = calls.next().await;
+    settle().await;
+    let (status, body) = get(address, "/status").await;
+    let shown: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200);
+    for (field, expected) in [("ready", "true"), ("draining", "false"), ("received", "1"), ("unfinished", "1")] {
+        assert_eq!(shown[field].to_string(), expected, "{field} in {body}");
+    }
+    assert_eq!((&shown["group"], &shown["version"]), (&"g".into(), &env!("CARGO_PKG_VERSION").into()));
+    let instance = &shown["instances"][0];
+    assert!(instance["id"].as_str().unwrap().starts_with("tidemill-"));
+    assert_eq!((&instance["phase"], &instance["epoch"]), (&"ready".into(), &1.into()));
+    assert_eq!((&instance["unacknowledged"], &instance["running"]), (&1.into(), &1.into()));
+    assert!(instance["last_error"].is_null());
+    call.ok();
+    broker.expect_pubacks([1]).await;
+
+    let (status, body) = get(address, "/metrics").await;
+    assert_eq!(status, 200);
+    for line in [
+        "tidemill_events_finished_total{outcome=\"handled\",route=\"t\"} 1",
+        "tidemill_instances{phase=\"ready\"} 1",
+        "# TYPE tidemill_event_age_seconds histogram",
+    ] {
+        assert!(body.lines().any(|have| have == line), "{line} is missing in\n{body}");
+    }
+
+    broker.publish(2, "t/a", Q1, "x").await;
+    let call = calls.next().await;
+    rig.stop();
+    broker.accept_unsubscribe().await;
+    assert_eq!(get(address, "/readyz").await, (503, "leaving the group\n".to_owned()));
+    assert_eq!(get(address, "/livez").await.0, 200);
+    let (_, body) = get(address, "/status").await;
+    assert!(body.contains("\"draining\":true") && body.contains("\"phase\":\"leaving\""), "{body}");
+    call.ok();
+    broker.expect_pubacks([2]).await;
+    broker.accept_ping().await;
+    broker.expect_disconnect().await;
+    rig.ended().await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err(), "the server ends with the worker");
+}
+
+#[tokio::test]
+async fn the_reason_why_a_connection_is_down_is_shown() {
+    let mut rig = Rig::start(with_admin(), |worker| worker.add_route(route(Fine)));
+    let address = rig.handle.admin_address().await;
+    rig.subscribed().await.cut();
+    let mut shown = String::new();
+    for _ in 0..1000 {
+        shown = get(address, "/status").await.1;
+        if shown.contains("closed the connection") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(shown.contains("closed the connection"), "{shown}");
+    assert_eq!(get(address, "/livez").await.0, 200, "a broker that is away is no reason to be restarted");
+}
+
+#[tokio::test]
+async fn nothing_but_looking_is_possible() {
+    let rig = Rig::start(with_admin(), |worker| worker.add_route(route(Fine)));
+    let address = rig.handle.admin_address().await;
+    for path in ["/metrics", "/livez", "/readyz", "/status"] {
+        for method in ["POST", "PUT", "DELETE"] {
+            assert_eq!(request(address, method, path).await.0, 405, "{method} {path}");
+        }
+    }
+    assert_eq!(get(address, "/").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_ends_the_worker_and_is_named() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = with_admin();
+    config.admin.listen = taken.local_addr().unwrap();
+    let sink = Recording::new();
+    let out = sink.clone();
+    let rig = Rig::start(config, |worker| worker.sink("out", out).add_route(route(Fine)));
+    let error = rig.ended().await.unwrap_err();
+    assert_eq!(error.kind(), RunErrorKind::Admin);
+    assert!(told(&error).contains("admin.listen"), "{}", told(&error));
+    assert_eq!(sink.with(|all| (all.opened, all.closed)), (1, 1), "what was opened is closed");
+}
+
+#[tokio::test]
+async fn without_being_asked_for_there_is_no_server() {
+    let rig = Rig::start(config(), |worker| worker.add_route(route(Fine)));
+    let address = tokio::time::timeout(Duration::from_millis(50), rig.handle.admin_address()).await;
+    assert!(address.is_err());
+}
