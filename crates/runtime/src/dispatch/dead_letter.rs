@@ -22,7 +22,7 @@ pub(crate) fn record(event: &Event, scope: &Scope, death: &Death) -> Record {
     record.topic = Some(event.topic_name().clone());
     record.key = Some(event.topic_name().as_bytes().clone());
     record.content_type = event.properties().and_then(|properties| properties.content_type.clone());
-    let mut header = |name: &str, value: String| record.headers.push((name.to_owned(), value));
+    let mut header = |name: &str, value: String| record.headers.push((name.to_owned(), clean(&value)));
     header("tidemill-reason", death.reason.to_owned());
     header("tidemill-error", death.error.clone());
     header("tidemill-attempts", death.attempts.to_string());
@@ -36,4 +36,21 @@ pub(crate) fn record(event: &Event, scope: &Scope, death: &Death) -> Record {
         record.headers.extend(properties.user.iter().cloned());
     }
     record
+}
+
+/// A text that every broker takes as a user property: MQTT strings end at 65535 bytes and have no null character, and
+/// some brokers close the connection over any control character, such as the line breaks of many errors.
+fn clean(text: &str) -> String {
+    const LONGEST: usize = 4096;
+    let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= LONGEST).last().unwrap_or(0);
+    let mut clean: String = text[..end].chars().map(|c| if is_forbidden(c) { ' ' } else { c }).collect();
+    if end < text.len() {
+        clean.push_str("...");
+    }
+    clean
+}
+
+/// Control characters, and the code points that are no characters `[MQTT-1.5.4]`.
+fn is_forbidden(c: char) -> bool {
+    c.is_control() || matches!(u32::from(c) & 0xFFFF, 0xFFFE | 0xFFFF) || matches!(c, '\u{FDD0}'..='\u{FDEF}')
 }

@@ -236,6 +236,11 @@ impl Dispatcher {
             self.spawn(ready, work);
             return;
         }
+        if route.dedup.is_some() {
+            let cut = Arc::clone(&work.cut);
+            self.climb(ready, cut, Entry::Check(work));
+            return;
+        }
         let sampled = self.inline.is_multiple_of(SAMPLE_EVERY).then(Instant::now);
         self.inline += 1;
         let cut = Arc::clone(&work.cut);
@@ -292,8 +297,11 @@ impl Dispatcher {
 
     fn spawn(&mut self, ready: Ready, work: Box<Work>) {
         let climb = self.new_climb(ready, Arc::clone(&work.cut));
-        let slot = Slot::new(work);
-        let task = AbortOnDropHandle::new(tokio::spawn(climb.clone().run(Entry::Running(slot))));
+        let entry = match climb.route.dedup {
+            Some(_) => Entry::Check(work),
+            None => Entry::Running(Slot::new(work)),
+        };
+        let task = AbortOnDropHandle::new(tokio::spawn(climb.clone().run(entry)));
         self.lanes.occupy(ready.lane);
         self.ladders.push(Box::pin(async move {
             task.await.unwrap_or(Climbed { climb, step: Step::Finished(Outcome::Abandoned) })

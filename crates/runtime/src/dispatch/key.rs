@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,7 +23,7 @@ pub enum Key {
     UserProperty(String),
     /// A value inside a JSON payload, by JSON pointer (`/device/id`); parses the payload.
     JsonPointer(String),
-    /// Whatever the function says. It runs in the dispatcher: keep it short and free of waiting.
+    /// Whatever the function says. It runs in the dispatcher: keep it short and free of waiting. Where it panics, the topic.
     Function(Arc<dyn Fn(&Event) -> Bytes + Send + Sync>),
 }
 
@@ -46,7 +47,10 @@ impl Key {
             Self::Capture(name) => event.capture(name),
             Self::UserProperty(name) => event.user_property(name),
             Self::JsonPointer(pointer) => return json_key(event, pointer).unwrap_or_else(|| topic(event)),
-            Self::Function(key) => return key(event),
+            Self::Function(key) => {
+                // It is the user's, and a panic here would take the whole instance down, again and again.
+                return catch_unwind(AssertUnwindSafe(|| key(event))).unwrap_or_else(|_| topic(event));
+            }
         };
         text.map_or_else(|| topic(event), |text| Bytes::copy_from_slice(text.as_bytes()))
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tidemill_core::{Disposition, Event, HandlerError, SinkId, report};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
@@ -18,6 +19,7 @@ use super::dead_letter::{self, Death};
 use super::lanes::LaneKey;
 use super::route::RouteRuntime;
 use crate::config::Expired;
+use crate::dedup::{Check, DedupKey};
 use crate::observe::Outcome;
 use crate::session::Backoff;
 use crate::session::link::{Ack, Link};
@@ -58,6 +60,8 @@ pub(crate) enum Entry {
     Running(Slot),
     /// Its first attempt has ended.
     Ended(Attempted),
+    /// It may have been handled before.
+    Check(Box<Work>),
     /// It is too old for an attempt.
     Expired(Box<Work>),
 }
@@ -73,14 +77,27 @@ impl Climb {
         let route = &self.route;
         let started = Instant::now();
         let mut backoff = Backoff::new(route.retry.min_delay, route.retry.max_delay);
+        let mut confirm = None;
         let mut attempted = match entry {
             Entry::Ended(attempted) => attempted,
             Entry::Running(slot) => slot.await,
+            Entry::Check(work) => {
+                let check = match &route.dedup {
+                    Some(dedup) => dedup.is_duplicate(&route.scope.route, &work.event).await,
+                    None => Check::NoKey,
+                };
+                if check.is_duplicate() {
+                    route.metrics.duplicates.inc();
+                    return Step::Finished(Outcome::Handled);
+                }
+                confirm = check.to_confirm();
+                Slot::new(work).await
+            }
             Entry::Expired(work) => return self.expired(&work).await,
         };
         loop {
             let failure = match attempted.result {
-                Ok(()) => return self.emit(&mut attempted.work).await,
+                Ok(()) => return self.emit(&mut attempted.work, confirm).await,
                 Err(failure) => failure,
             };
             let attempt = attempted.work.cx.attempt();
@@ -165,14 +182,23 @@ impl Climb {
         Decision::Retry(delay)
     }
 
-    /// Hands the records of a successful attempt to their sinks.
-    async fn emit(&self, work: &mut Work) -> Step {
+    /// Hands the records of a successful attempt to their sinks. An event with a key to `confirm` waits until they are
+    /// written: only then may the event count as handled before.
+    async fn emit(&self, work: &mut Work, confirm: Option<DedupKey>) -> Step {
         let Work { event, cx, .. } = work;
         let emitted = cx.take_emitted();
+        let confirm = confirm.and_then(|key| Some((self.route.dedup.as_ref()?, key)));
         if emitted.is_empty() {
+            if let Some((dedup, key)) = confirm {
+                dedup.confirm(key).await;
+            }
             return Step::Finished(Outcome::Handled);
         }
-        let ticket = self.ticket(emitted.len(), Outcome::Handled, event);
+        let (waiter, written) = match confirm {
+            Some(_) => Some(oneshot::channel()).unzip(),
+            None => (None, None),
+        };
+        let ticket = self.ticket(emitted.len(), Outcome::Handled, event, waiter);
         let key = self.route.key.of(event);
         for emitted in emitted {
             let mut record = emitted.record;
@@ -183,11 +209,17 @@ impl Climb {
                 SinkId(at) => &self.route.sinks[usize::from(at)],
             };
             if sink.send(Item::new(record, Arc::clone(&ticket))).await.is_err() {
-                // The engine ends only when the worker is forced to stop: the event stays unacknowledged.
-                return Step::Finished(Outcome::Abandoned);
+                // The engine ends only when the worker is forced to stop. The ticket reports the event as abandoned.
+                break;
             }
         }
-        Step::InSinks
+        drop(ticket);
+        let (Some(written), Some((dedup, key))) = (written, confirm) else { return Step::InSinks };
+        let outcome = written.await.unwrap_or(Outcome::Abandoned);
+        if outcome == Outcome::Handled {
+            dedup.confirm(key).await;
+        }
+        Step::Finished(outcome)
     }
 
     async fn expired(&self, work: &Work) -> Step {
@@ -215,15 +247,20 @@ impl Climb {
             "event goes to the dead letters"
         );
         let record = dead_letter::record(event, &self.route.scope, &death);
-        let ticket = self.ticket(1, Outcome::DeadLettered, event);
-        match destination.send(Item::new(record, ticket)).await {
-            Ok(()) => Step::InSinks,
-            Err(_) => Step::Finished(Outcome::Abandoned),
-        }
+        let ticket = self.ticket(1, Outcome::DeadLettered, event, None);
+        // An ended engine drops the item, and its ticket reports the event as abandoned.
+        let _ = destination.send(Item::new(record, ticket)).await;
+        Step::InSinks
     }
 
-    fn ticket(&self, records: usize, outcome: Outcome, event: &Event) -> Arc<Ticket> {
-        Arc::new(Ticket::new(records, self.clone(), outcome, event.clone()))
+    fn ticket(
+        &self,
+        records: usize,
+        outcome: Outcome,
+        event: &Event,
+        waiter: Option<oneshot::Sender<Outcome>>,
+    ) -> Arc<Ticket> {
+        Arc::new(Ticket::new(records, self.clone(), outcome, event.clone(), waiter))
     }
 }
 

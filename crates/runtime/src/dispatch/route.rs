@@ -9,6 +9,7 @@ use tidemill_core::{Handler, Scope};
 use super::age::AgeLimit;
 use super::key::Key;
 use crate::config::{Expired, Order};
+use crate::dedup::Dedup;
 use crate::observe::RouteMetrics;
 use crate::sink::SinkHandle;
 
@@ -46,6 +47,7 @@ pub(crate) struct RouteRuntime {
     pub(crate) timeout: Option<Duration>,
     pub(crate) age: AgeLimit,
     pub(crate) on_expired: Expired,
+    pub(crate) dedup: Option<Arc<Dedup>>,
     pub(crate) retry: RetryPolicy,
     pub(crate) sinks: Arc<[SinkHandle]>,
     /// Where publications go.

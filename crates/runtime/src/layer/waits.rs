@@ -84,3 +84,84 @@ impl Waits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Stretches of time, waited or used, in milliseconds.
+    fn stretches() -> impl Strategy<Value = Vec<(bool, u32)>> {
+        prop::collection::vec((any::<bool>(), 0_u32..200), 0..20)
+    }
+
+    fn paused<F: Future>(test: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn only_what_is_not_waited_is_used_up(stretches in stretches(), limit in 1_u32..500) {
+            // The naive model: walk along until `limit` milliseconds are used.
+            let (mut used, mut at, mut cut_at) = (0, 0, None);
+            for (waited, length) in &stretches {
+                if !waited && used + length >= limit && cut_at.is_none() {
+                    cut_at = Some(at + limit - used);
+                }
+                used += if *waited { 0 } else { *length };
+                at += length;
+            }
+            paused(async {
+                let waits = Waits::default();
+                let started = Instant::now();
+                let work = async {
+                    for (waited, length) in &stretches {
+                        let wait = waited.then(|| waits.begin());
+                        sleep(MS * *length).await;
+                        drop(wait);
+                    }
+                };
+                let cut = tokio::select! {
+                    // The other way round than at work: what ends in the millisecond of its limit is cut.
+                    biased;
+                    () = waits.used_up(MS * limit, started, Duration::ZERO) => true,
+                    () = work => false,
+                };
+                let ended = started.elapsed();
+                prop_assert_eq!(cut, cut_at.is_some());
+                let expected = MS * cut_at.unwrap_or(at);
+                prop_assert!(ended >= expected && ended <= expected + MS, "{:?} instead of {:?}", ended, expected);
+                Ok(())
+            })?;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn overlapping_waits_count_once() {
+        let waits = Waits::default();
+        let first = waits.begin();
+        sleep(MS * 10).await;
+        let second = waits.begin();
+        sleep(MS * 10).await;
+        drop(first);
+        sleep(MS * 10).await;
+        assert_eq!(waits.total(), MS * 30);
+        drop(second);
+        sleep(MS * 10).await;
+        assert_eq!(waits.total(), MS * 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_without_end_uses_nothing_up() {
+        let waits = Waits::default();
+        let _wait = waits.begin();
+        let used_up = waits.used_up(MS, Instant::now(), Duration::ZERO);
+        assert!(timeout(Duration::from_secs(3600), used_up).await.is_err());
+    }
+}

@@ -250,6 +250,11 @@ fn connack_code(packet: &[u8]) -> u8 {
     packet.get(header + 1).copied().unwrap_or(Reason::MALFORMED.code())
 }
 
+/// Whether a packet that begins with this byte is an event that must be acknowledged.
+pub(crate) fn is_qos1_publish(first: u8) -> bool {
+    first >> 4 == 3 && first & 0b0110 != 0
+}
+
 fn qos_of_flags(first: u8) -> Result<QoS, DecodeError> {
     match (first >> 1) & 0b11 {
         0 => Ok(QoS::AtMostOnce),

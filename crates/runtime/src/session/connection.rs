@@ -69,7 +69,6 @@ impl Connection {
         let client_id = self.options.client_id.clone();
         loop {
             self.status.set_phase(Phase::Connecting);
-            let started = Instant::now();
             let opened = tokio::select! {
                 biased;
                 () = self.force.cancelled() => return Ok(()),
@@ -84,6 +83,7 @@ impl Connection {
                 }
                 Ok(Err(error)) => error,
                 Ok(Ok(opened)) => {
+                    let opened_at = Instant::now();
                     let epoch = self.status.begin_epoch();
                     self.status.set_phase(Phase::Subscribing);
                     self.status.set_last_error(None);
@@ -110,6 +110,9 @@ impl Connection {
                     self.outgoing.end_session();
                     let unacknowledged = window.reset();
                     self.link.lose_session(window.base());
+                    if opened_at.elapsed() >= STABLE {
+                        self.backoff.reset();
+                    }
                     match end {
                         End::Left if self.must_forget() => {
                             self.forget().await;
@@ -132,9 +135,6 @@ impl Connection {
                     }
                 }
             };
-            if started.elapsed() >= STABLE {
-                self.backoff.reset();
-            }
             if let Some(reference) = error.server_reference() {
                 self.connector.redirect(reference);
             }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tidemill_core::topic::TopicName;
 use tidemill_core::{Properties, QoS};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use super::window::Seq;
@@ -190,9 +191,9 @@ impl Link {
         self.session_lost.notify_waiters();
     }
 
-    /// Waits until a session ends. Look at [`is_stale`](Self::is_stale) afterwards. Cancel-safe.
-    pub(crate) async fn session_lost(&self) {
-        self.session_lost.notified().await;
+    /// Waits until a session ends, counted from this call. Look at [`is_stale`](Self::is_stale) afterwards. Cancel-safe.
+    pub(crate) fn session_lost(&self) -> Notified<'_> {
+        self.session_lost.notified()
     }
 
     /// Whether the session that the delivery came through has ended, so that the broker will deliver it again.

@@ -256,7 +256,8 @@ impl Running<'_> {
 
     /// Whether more may be taken in. Events at QoS 0 that overflow are dropped, by setting, rather than left waiting.
     fn may_read(&self) -> bool {
-        self.has_room() || (self.settings.qos == QoS::AtMostOnce && self.settings.qos0_overflow == Overflow::DropNewest)
+        let drops = self.settings.qos == QoS::AtMostOnce && self.settings.qos0_overflow == Overflow::DropNewest;
+        self.has_room() || (drops && !self.wire.input.first().is_some_and(|first| codec::is_qos1_publish(*first)))
     }
 
     fn decode_burst(&mut self, turn: &mut Turn<'_>) -> Result<(), (SessionError, Reason)> {
@@ -271,9 +272,7 @@ impl Running<'_> {
                     break Ok(());
                 }
                 Ok(Some(Incoming::Publish(publish))) => {
-                    if publish.pkid == 0 && !self.has_room() {
-                        dropped += 1;
-                    } else if let Err(failure) = self.receive(turn, publish) {
+                    if let Err(failure) = self.receive(turn, publish, &mut dropped) {
                         break Err(failure);
                     }
                 }
@@ -302,8 +301,25 @@ impl Running<'_> {
         result
     }
 
-    fn receive(&mut self, turn: &mut Turn<'_>, publish: Publish) -> Result<(), (SessionError, Reason)> {
+    fn receive(
+        &mut self,
+        turn: &mut Turn<'_>,
+        publish: Publish,
+        dropped: &mut u64,
+    ) -> Result<(), (SessionError, Reason)> {
+        // Whatever becomes of the event: it may set an alias that later ones use.
         let topic = self.resolve_topic(turn, publish.topic, publish.topic_alias)?;
+        if self.settings.filters.is_empty() {
+            // Some brokers subscribe every client to topics of the operator's choice, and nobody here handles events.
+            if publish.pkid != 0 {
+                codec::write_puback(&mut self.wire.output, publish.pkid);
+            }
+            return Ok(());
+        }
+        if publish.pkid == 0 && !self.has_room() {
+            *dropped += 1;
+            return Ok(());
+        }
         let bytes = u32::try_from(topic.as_str().len() + publish.payload.len()).unwrap_or(u32::MAX);
         let ack = if publish.qos == QoS::AtMostOnce {
             self.released.events += 1;
@@ -459,7 +475,9 @@ impl Running<'_> {
         const FAR: Duration = Duration::from_secs(3600);
         let mut deadline = Instant::now() + FAR;
         if !self.keep_alive.is_zero() {
-            deadline = deadline.min(turn.last_write.min(turn.last_read) + self.ping_interval());
+            // While an answer is awaited, only silence of our own is a reason for another ping.
+            let silent_since = if turn.pings > 0 { turn.last_write } else { turn.last_write.min(turn.last_read) };
+            deadline = deadline.min(silent_since + self.ping_interval());
         }
         if turn.pings > 0 {
             deadline = deadline.min(turn.ping_sent + self.settings.ping_timeout);

@@ -65,7 +65,7 @@ impl Wire {
     }
 
     fn poll_drive(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<Driven>> {
-        let written = self.poll_write_out(cx)?;
+        let written = self.poll_write_out(cx);
         if interest.read {
             // A read that filled the buffer promises more: grow to the large size, and stay there.
             if self.input.capacity() - self.input.len() < self.read_size / 4 {
@@ -83,10 +83,12 @@ impl Wire {
                 Poll::Pending => {}
             }
         }
-        if written.is_ready() && interest.flush {
-            return Poll::Ready(Ok(Driven::Flushed));
+        match written {
+            // Only now: what the peer said before it went is worth more than that it went.
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) if interest.flush => Poll::Ready(Ok(Driven::Flushed)),
+            _ => Poll::Pending,
         }
-        Poll::Pending
     }
 
     /// Ready when nothing is left to write.

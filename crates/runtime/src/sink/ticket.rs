@@ -1,9 +1,10 @@
 //! Tickets: which records an event still waits for.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tidemill_core::{Event, Record};
+use tokio::sync::oneshot;
 
 use crate::dispatch::{Climb, Death, dead_letter_record};
 use crate::observe::Outcome;
@@ -29,16 +30,25 @@ pub(crate) struct Ticket {
     climb: Climb,
     event: Event,
     dead_lettered: AtomicBool,
+    /// Told the outcome instead of the session and the metrics: the event's ladder still has something to do.
+    waiter: Mutex<Option<oneshot::Sender<Outcome>>>,
 }
 
 impl Ticket {
     /// A ticket for an event that emitted so many records.
-    pub(crate) fn new(records: usize, climb: Climb, outcome: Outcome, event: Event) -> Self {
+    pub(crate) fn new(
+        records: usize,
+        climb: Climb,
+        outcome: Outcome,
+        event: Event,
+        waiter: Option<oneshot::Sender<Outcome>>,
+    ) -> Self {
         Self {
             remaining: AtomicUsize::new(records),
             climb,
             event,
             dead_lettered: AtomicBool::new(outcome == Outcome::DeadLettered),
+            waiter: Mutex::new(waiter),
         }
     }
 
@@ -65,6 +75,11 @@ impl Ticket {
     }
 
     fn finish(&self, outcome: Outcome) {
+        if let Some(waiter) = self.waiter.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A ladder that is gone was abandoned, and counted as such.
+            let _ = waiter.send(outcome);
+            return;
+        }
         let metrics = &self.climb.route.metrics;
         metrics.finished(outcome, 1);
         metrics.age.observe(self.climb.received.elapsed(), 1);
@@ -76,7 +91,9 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if *self.remaining.get_mut() > 0 {
+        // A waiter is told by the loss of its sender.
+        let waited_for = self.waiter.get_mut().unwrap_or_else(PoisonError::into_inner).is_some();
+        if *self.remaining.get_mut() > 0 && !waited_for {
             // Counted, but not reported to the session: nothing of it may be acknowledged.
             self.climb.route.metrics.finished(Outcome::Abandoned, 1);
         }

@@ -14,6 +14,7 @@ use super::identity::Identity;
 use super::io_threads::IoThreads;
 use super::state::{Member, Shared};
 use crate::config::{Expired, Order};
+use crate::dedup::Dedup;
 use crate::dispatch::{AgeLimit, Dispatcher, Execution, Key, RetryPolicy, RouteRuntime, Setup};
 use crate::observe::Metrics;
 use crate::router::Router;
@@ -33,6 +34,7 @@ pub(super) struct RoutePlan {
     pub(super) timeout: Option<Duration>,
     pub(super) age: AgeLimit,
     pub(super) on_expired: Expired,
+    pub(super) dedup: Option<Arc<Dedup>>,
     pub(super) retry: RetryPolicy,
 }
 
@@ -190,6 +192,7 @@ impl Plan {
                 timeout: plan.timeout,
                 age: plan.age.clone(),
                 on_expired: plan.on_expired,
+                dedup: plan.dedup.clone(),
                 retry: plan.retry,
                 sinks: Arc::clone(&outlets.sinks),
                 publish: outlets.publish.clone(),

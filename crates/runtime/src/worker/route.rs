@@ -7,6 +7,7 @@ use std::time::Duration;
 use tidemill_core::Handler;
 
 use crate::config::Order;
+use crate::dedup::Dedup;
 use crate::dispatch::{Execution, Key, Stamp};
 use crate::layer::HandlerLayer;
 
@@ -23,6 +24,7 @@ pub struct Route {
     pub(super) max_attempts: Option<u32>,
     pub(super) stamp: Option<Stamp>,
     pub(super) max_age: Option<Duration>,
+    pub(super) dedup: Option<Arc<Dedup>>,
     pub(super) layers: Vec<Arc<dyn HandlerLayer>>,
 }
 
@@ -46,6 +48,7 @@ impl Route {
             max_attempts: None,
             stamp: None,
             max_age: None,
+            dedup: None,
             layers: Vec::new(),
         }
     }
@@ -98,6 +101,14 @@ impl Route {
     /// [`layer`](crate::layer) for what there is, and for the order.
     pub fn layer(mut self, layer: impl HandlerLayer) -> Self {
         self.layers.push(Arc::new(layer));
+        self
+    }
+
+    /// Handles an event once only, as far as its idempotency key and the store can tell: one that was finished before is
+    /// acknowledged and not handled. The events of a key then wait for their records to be written before the next of
+    /// the key is handled.
+    pub fn dedup(mut self, dedup: Dedup) -> Self {
+        self.dedup = Some(Arc::new(dedup));
         self
     }
 

@@ -57,8 +57,9 @@ impl Aimd {
                 self.limit = (self.limit * BACKOFF).max(self.min);
                 self.generation += 1;
             }
-            // One more for every round of attempts, and only if the limit is what holds others back.
-            Sample::Good if begun.0 == self.generation && running >= self.limit() => {
+            // About one more for every round of attempts. Many may end at the same time, before others take their
+            // places, so half of the limit counts as used.
+            Sample::Good if begun.0 == self.generation && running * 2 > self.limit() => {
                 self.limit = (self.limit + 1.0 / self.limit).min(self.max);
             }
             Sample::Good | Sample::Overload | Sample::Neither => {}

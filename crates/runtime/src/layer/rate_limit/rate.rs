@@ -7,9 +7,9 @@ use governor::Quota;
 
 /// How many attempts are let through in a time.
 ///
-/// `burst` is how many may go at once after a quiet time; beside that they are spaced evenly. It is 1 up to a hundred
-/// a second, and a hundredth of a second's worth above: timers are exact to a millisecond, so a limit of thousands a
-/// second is only reached with some burst.
+/// `burst` is how many may go at once after a quiet time; beside that they are spaced evenly. Unless it is set it is a
+/// twentieth of a second's worth, and at least 1. Timers are exact to a millisecond: what lets one through a millisecond
+/// late makes up for it only with some burst, so a smaller one costs a fast rate some of its attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     period: Duration,
@@ -50,8 +50,8 @@ impl Rate {
             Some(period) => period,
         };
         let per_second = Duration::from_secs(1).as_nanos() / period.as_nanos();
-        #[expect(clippy::cast_possible_truncation, reason = "at most ten to the seventh")]
-        let burst = at_least_one((per_second / 100) as u32);
+        #[expect(clippy::cast_possible_truncation, reason = "at most ten to the eighth")]
+        let burst = at_least_one((per_second / 20) as u32);
         Self { period, burst }
     }
 
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn the_burst_of_a_slow_rate_is_one_and_grows_with_fast_ones() {
         assert_eq!(Rate::per_second(10).burst.get(), 1);
-        assert_eq!(Rate::per_second(20_000).burst.get(), 200);
+        assert_eq!(Rate::per_second(20_000).burst.get(), 1000);
         assert_eq!(Rate::per_minute(30).period, Duration::from_secs(2));
     }
 
