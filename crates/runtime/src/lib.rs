@@ -15,12 +15,14 @@
 
 #[cfg(feature = "admin")]
 mod admin;
+pub mod batch;
 pub mod config;
 pub mod dedup;
 mod dispatch;
 mod error;
 pub mod layer;
 mod observe;
+pub mod profile;
 mod router;
 mod session;
 mod sink;
@@ -31,6 +33,6 @@ mod worker;
 pub use config::{Config, ConfigErrors, ConfigProblem, MqttVersion, Order};
 pub use dispatch::{Execution, Key, Stamp};
 pub use error::{BuildError, RunError, RunErrorKind};
-pub use session::transport::{BoxStream, Connector, Stream};
+pub use session::transport::{BoxStream, Connector, Stream, connector};
 pub use session::{Advice, Phase, PublishError, Publisher, Reason, SessionError, SessionErrorKind};
 pub use worker::{InstanceStatus, Route, Summary, Worker, WorkerBuilder, WorkerHandle, WorkerStatus, shutdown_signal};

@@ -2,6 +2,7 @@
 //!
 //! - [`broker`]: an MQTT broker inside the process, over TCP and over in-memory pipes under paused time, whose
 //!   behaviour can be bent to that of other brokers.
+//! - [`fault`]: networks that fail on demand, in memory and between sockets.
 //! - [`mosquitto`]: a real Mosquitto as a child process.
 //! - [`client::RawClient`]: a client that sends and expects single packets.
 //! - [`script::ScriptedBroker`]: the broker's end of a connection, played packet by packet.
@@ -10,6 +11,7 @@
 pub mod broker;
 pub mod client;
 mod convert;
+pub mod fault;
 pub mod mosquitto;
 mod peer;
 pub mod script;

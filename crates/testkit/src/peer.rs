@@ -10,7 +10,6 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::convert;
 use crate::wire::{self, Version, v5};
 
 trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -39,11 +38,7 @@ impl Peer {
 
     pub(crate) async fn send(&mut self, packet: v5::Packet) {
         let mut bytes = BytesMut::new();
-        let written = match self.version {
-            Version::V5 => wire::write_v5(&packet, &mut bytes),
-            Version::V4 => convert::to_v4(packet).and_then(|packet| wire::write_v4(&packet, &mut bytes)),
-        };
-        if let Err(error) = written {
+        if let Err(error) = wire::write(self.version, packet, &mut bytes) {
             fail(&format!("cannot be sent: {error}"));
         }
         self.send_raw(&bytes).await;
@@ -121,11 +116,7 @@ impl Peer {
 
     async fn read_packet(&mut self) -> Option<v5::Packet> {
         loop {
-            let packet = match self.version {
-                Version::V5 => wire::read_v5(&mut self.read, MAX_PACKET),
-                Version::V4 => wire::read_v4(&mut self.read, MAX_PACKET).map(|packet| packet.map(convert::from_v4)),
-            };
-            match packet {
+            match wire::read(self.version, &mut self.read, MAX_PACKET) {
                 Ok(Some(packet)) => return Some(packet),
                 Ok(None) => {}
                 Err(error) => fail(&format!("bytes that are no packet: {error}")),

@@ -7,6 +7,8 @@ use std::fmt;
 
 use bytes::{Buf, BufMut, BytesMut};
 
+use crate::convert;
+
 pub use rumqttc::mqttbytes::v4;
 pub use rumqttc::v5::mqttbytes::v5;
 
@@ -164,6 +166,28 @@ pub fn read_v4(bytes: &mut BytesMut, max: usize) -> Result<Option<v4::Packet>, W
         return Err(WireError::malformed("packet type 15"));
     }
     v4::Packet::read(bytes, usize::MAX).map(Some).map_err(|error| WireError::malformed(error.to_string()))
+}
+
+/// Takes one packet of that version off the start of `bytes`, in the form of MQTT 5; `None` asks for more bytes.
+///
+/// # Errors
+/// See [`read_v5`].
+pub fn read(version: Version, bytes: &mut BytesMut, max: usize) -> Result<Option<v5::Packet>, WireError> {
+    match version {
+        Version::V5 => read_v5(bytes, max),
+        Version::V4 => read_v4(bytes, max).map(|packet| packet.map(convert::from_v4)),
+    }
+}
+
+/// Writes a packet behind what is in `bytes` as that version has it. What MQTT 3.1.1 has no place for is left out.
+///
+/// # Errors
+/// When the packet cannot be written: an identifier of 0 where one is needed, too long, or none that the version has.
+pub fn write(version: Version, packet: v5::Packet, bytes: &mut BytesMut) -> Result<(), WireError> {
+    match version {
+        Version::V5 => write_v5(&packet, bytes),
+        Version::V4 => convert::to_v4(packet).and_then(|packet| write_v4(&packet, bytes)),
+    }
 }
 
 /// Writes an MQTT 5 packet behind what is in `bytes`.

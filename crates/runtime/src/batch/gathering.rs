@@ -4,7 +4,6 @@
 //! unless it is a single one. An entry is in one batch. Attempts that were given up before their batch was handed out are
 //! not in it, and do not count as soon as they would make it full.
 
-use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tidemill_core::{Context, HandlerResult};

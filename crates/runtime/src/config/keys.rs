@@ -108,7 +108,7 @@ impl Section {
 }
 
 /// The candidate that `written` was probably meant to be.
-pub(super) fn nearest(written: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+pub(crate) fn nearest(written: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     let limit = (written.chars().count() / 4).max(1);
     candidates
         .map(|candidate| (strsim::damerau_levenshtein(written, &candidate), candidate))

@@ -35,6 +35,7 @@ mod tests;
 mod units;
 mod validate;
 
+pub(crate) use keys::nearest;
 pub(crate) use validate::MAX_INSTANCES;
 mod warnings;
 

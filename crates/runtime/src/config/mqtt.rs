@@ -10,6 +10,7 @@ use tidemill_core::QoS;
 
 use super::units::{self, BytesText, DurationText, QosNumber};
 use super::{BrokerAddress, ConfigProblem, Secret, address};
+use crate::profile::Profile;
 
 /// Version of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +35,9 @@ pub struct MqttConfig {
     pub url: String,
     /// Further addresses of the same broker or cluster, tried in turn whenever the one in use cannot be reached.
     pub fallback_urls: Vec<String>,
+    /// Which broker it is, so that a worker can refuse what cannot work on it and warn of what can lose events.
+    /// `tidemill doctor` finds out which of these yours behaves like.
+    pub broker: Profile,
     /// Version of the protocol.
     pub version: MqttVersion,
     /// QoS of the subscriptions. 2 is refused: an unfinished QoS 2 event sticks to the member that received it.
@@ -106,6 +110,8 @@ impl Default for MqttConfig {
             url: "mqtt://127.0.0.1:1883".into(),
             // Most brokers have one address, or one in front of all.
             fallback_urls: Vec::new(),
+            // What is not known is warned of.
+            broker: Profile::Generic,
             // Only MQTT 5 has Receive Maximum, reason codes and user properties.
             version: MqttVersion::V5,
             // QoS 0 loses what is unfinished, QoS 2 cannot move to another member.

@@ -11,6 +11,7 @@ use tidemill_core::topic::{ShareName, TopicError, TopicName};
 
 use super::keys::dotted;
 use super::{Config, ConfigProblem, IdentityMode, MqttVersion, address};
+use crate::profile;
 
 /// More connections than one process should hold, and more than most brokers let one client open in a burst.
 pub(crate) const MAX_INSTANCES: u32 = 1024;
@@ -283,6 +284,7 @@ fn membership(config: &Config, report: &mut Report) {
         "a durable session must outlive a restart",
         "set it above what a restart or a rescheduled pod takes, such as 10m",
     );
+    report.0.extend(profile::check::refusal(config));
 }
 
 fn protocol(config: &Config, report: &mut Report) {

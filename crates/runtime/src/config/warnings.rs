@@ -2,6 +2,7 @@
 
 use super::validate::Report;
 use super::{Config, ConfigProblem};
+use crate::profile;
 
 /// What is worth a line in the log at start.
 pub(super) fn all(config: &Config) -> Vec<ConfigProblem> {
@@ -44,5 +45,6 @@ pub(super) fn all(config: &Config) -> Vec<ConfigProblem> {
         "whoever reaches this address can read metrics and status",
         "restrict it with a network policy",
     );
+    report.0.extend(profile::check::warning(config));
     report.0
 }

@@ -4,6 +4,7 @@
 //! it had the time to be made, is replaced by the next question. So nothing about a server that was away is remembered.
 
 use std::fmt;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -117,9 +118,8 @@ impl RedisStore {
         }
         let client = Client::open(url.expose())
             .map_err(|source| RedisStoreError::because(RedisStoreErrorKind::InvalidUrl, source))?;
-        let connect = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(connect_timeout))
-            .set_response_timeout(Some(timeout));
+        // Both limits are kept here, where it is decided what becomes of the connection.
+        let connect = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let max_age = max_age.clamp(Duration::from_millis(1), MAX_AGE);
         let max_age_millis = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
         Ok(Self { client, connect, prefix, max_age_millis, timeout, connect_timeout, current: Mutex::default() })
@@ -157,11 +157,12 @@ impl RedisStore {
 
     fn connection(&self) -> Connection {
         let make = || {
-            let (client, config) = (self.client.clone(), self.connect.clone());
+            let (client, config, limit) = (self.client.clone(), self.connect.clone(), self.connect_timeout);
             let made = async move {
                 #[cfg(feature = "tls")]
                 choose_cryptography();
-                client.get_multiplexed_async_connection_with_config(&config).await
+                let made = timeout(limit, client.get_multiplexed_async_connection_with_config(&config)).await;
+                made.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
             };
             let made = made.boxed().shared();
             // Goes on when those who wait for it lose patience.

@@ -341,7 +341,9 @@ impl Dispatcher {
                 let cut = Arc::clone(&waiting.work.cut);
                 self.climb(waiting.ready, cut, Entry::Expired(waiting.work));
             } else {
+                let Ready { route, burst, .. } = waiting.ready;
                 self.start(waiting.ready, waiting.work);
+                self.tally.end_late(route, burst.at, &self.routes[route]);
             }
         }
     }

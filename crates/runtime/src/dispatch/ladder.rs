@@ -80,7 +80,7 @@ impl Climb {
         let mut confirm = None;
         let mut attempted = match entry {
             Entry::Ended(attempted) => attempted,
-            Entry::Running(slot) => slot.await,
+            Entry::Running(slot) => self.timed(slot).await,
             Entry::Check(work) => {
                 let check = match &route.dedup {
                     Some(dedup) => dedup.is_duplicate(&route.scope.route, &work.event).await,
@@ -91,7 +91,7 @@ impl Climb {
                     return Step::Finished(Outcome::Handled);
                 }
                 confirm = check.to_confirm();
-                Slot::new(work).await
+                self.timed(Slot::new(work)).await
             }
             Entry::Expired(work) => return self.expired(&work).await,
         };
@@ -162,8 +162,15 @@ impl Climb {
             attempted.work.cut.next_attempt();
             attempted.work.cx.next_attempt(self.received_wall);
             attempted.work.cx.set_deadline(route.timeout.map(|limit| (Instant::now() + limit).into_std()));
-            attempted = Slot::new(attempted.work).await;
+            attempted = self.timed(Slot::new(attempted.work)).await;
         }
+    }
+
+    async fn timed(&self, slot: Slot) -> Attempted {
+        let started = Instant::now();
+        let attempted = slot.await;
+        self.route.metrics.duration.observe(started.elapsed(), 1);
+        attempted
     }
 
     fn decide(&self, failure: &HandlerError, attempt: u32, started: Instant, backoff: &mut Backoff) -> Decision {
@@ -186,6 +193,7 @@ impl Climb {
     /// written: only then may the event count as handled before.
     async fn emit(&self, work: &mut Work, confirm: Option<DedupKey>) -> Step {
         let Work { event, cx, .. } = work;
+        let attempts = cx.attempt();
         let emitted = cx.take_emitted();
         let confirm = confirm.and_then(|key| Some((self.route.dedup.as_ref()?, key)));
         if emitted.is_empty() {
@@ -198,7 +206,7 @@ impl Climb {
             Some(_) => Some(oneshot::channel()).unzip(),
             None => (None, None),
         };
-        let ticket = self.ticket(emitted.len(), Outcome::Handled, event, waiter);
+        let ticket = self.ticket(emitted.len(), Outcome::Handled, event, attempts, waiter);
         let key = self.route.key.of(event);
         for emitted in emitted {
             let mut record = emitted.record;
@@ -247,7 +255,7 @@ impl Climb {
             "event goes to the dead letters"
         );
         let record = dead_letter::record(event, &self.route.scope, &death);
-        let ticket = self.ticket(1, Outcome::DeadLettered, event, None);
+        let ticket = self.ticket(1, Outcome::DeadLettered, event, death.attempts, None);
         // An ended engine drops the item, and its ticket reports the event as abandoned.
         let _ = destination.send(Item::new(record, ticket)).await;
         Step::InSinks
@@ -258,9 +266,10 @@ impl Climb {
         records: usize,
         outcome: Outcome,
         event: &Event,
+        attempts: u32,
         waiter: Option<oneshot::Sender<Outcome>>,
     ) -> Arc<Ticket> {
-        Arc::new(Ticket::new(records, self.clone(), outcome, event.clone(), waiter))
+        Arc::new(Ticket::new(records, self.clone(), outcome, event.clone(), attempts, waiter))
     }
 }
 

@@ -58,6 +58,14 @@ pub(super) fn handler_error(error: BoxError) -> HandlerError {
     }
 }
 
+/// The other way round; says nothing twice.
+pub(super) fn boxed(error: HandlerError) -> BoxError {
+    match carried(error.source()) {
+        Some(disposition) if disposition == error.disposition() => error.into_source(),
+        _ => AttemptFailed(error).into(),
+    }
+}
+
 /// The disposition of the outermost failed attempt in a chain of errors.
 fn carried(error: &(dyn Error + 'static)) -> Option<Disposition> {
     let mut next = Some(error);
@@ -118,6 +126,17 @@ mod tests {
     fn a_wrapper_shows_in_the_chain_once() {
         let error = handler_error(wrapped(HandlerError::retry("busy"), 1));
         assert_eq!(report(error.source()), "look up the tenant: the attempt failed: busy");
+    }
+
+    #[test]
+    fn the_way_through_a_layer_and_back_changes_nothing() {
+        for times in 0..3 {
+            let error = handler_error(boxed(handler_error(wrapped(HandlerError::permanent("it"), times))));
+            assert_eq!(error.disposition(), Disposition::Permanent);
+            assert_eq!(report(error.source()).matches("attempt failed").count(), times.min(1));
+        }
+        let changed = HandlerError::permanent(wrapped(HandlerError::retry("it"), 1));
+        assert_eq!(handler_error(boxed(changed)).disposition(), Disposition::Permanent);
     }
 
     #[test]

@@ -3,12 +3,13 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
-use tidemill_core::{BoxError, HandlerResult};
+use tidemill_core::HandlerResult;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use super::failed::handler_error;
-use super::{Attempt, AttemptFailed, HandlerService, Stack};
+use super::failed::{boxed, handler_error};
+use super::{Attempt, HandlerService, Stack};
 
 /// What a layer stands around: the layers inside and the handler.
 #[derive(Debug)]
@@ -68,11 +69,12 @@ where
     type Service = Stack;
 
     fn layer(&self, inner: S) -> Stack {
-        let layer = self.0.clone();
-        let inner = inner.into_stack();
+        // Shared, so that a clone of the stack stops here and does not go down to the handler.
+        let shared = Arc::new((self.0.clone(), inner.into_stack()));
         service_fn(move |attempt: Attempt| {
+            let (layer, inner) = &*shared;
             let passed = layer(attempt, Next(inner.clone()));
-            async move { passed.await.map_err(|error| BoxError::from(AttemptFailed::from(error))) }
+            async move { passed.await.map_err(boxed) }
         })
         .into_stack()
     }

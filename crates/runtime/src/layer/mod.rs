@@ -28,15 +28,13 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let handler = handler_fn(|_: Event, _: Context| async { Ok(()) });
 //!
-//! // Leaves a copy of what failed for good, and passes the failure on.
+//! // Notes in a sink what was handled; written before the event is acknowledged, like what the handler emits.
 //! let audit = from_fn(|mut attempt: Attempt, next: Next| async move {
 //!     let mut cx = attempt.cx.lend();
 //!     let topic = attempt.event.topic().to_owned();
-//!     let result = next.run(attempt).await;
-//!     if result.is_ok() {
-//!         cx.emit("audit", Record::new(topic))?;
-//!     }
-//!     result
+//!     next.run(attempt).await?;
+//!     cx.emit("audit", Record::new(topic))?;
+//!     Ok(())
 //! });
 //!
 //! let mut config = Config::default();

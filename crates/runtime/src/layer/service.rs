@@ -1,5 +1,7 @@
 //! The one seam between layers: a boxed service. Bounds stand here once, as two traits that everything fitting has.
 
+use std::any::Any;
+
 use tidemill_core::BoxError;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt};
@@ -15,7 +17,7 @@ pub type Stack = BoxCloneSyncService<Attempt, (), BoxError>;
     note = "it must be a `Service<Attempt, Response = (), Error: Into<BoxError>>` with a `Send` future, and `Clone + Send + Sync + 'static`"
 )]
 pub trait HandlerService: Clone + Send + Sync + 'static {
-    /// Puts it into a box.
+    /// Puts it into a box, unless it is in one.
     fn into_stack(self) -> Stack;
 }
 
@@ -26,7 +28,11 @@ where
     S::Future: Send + 'static,
 {
     fn into_stack(self) -> Stack {
-        BoxCloneSyncService::new(self.map_err(Into::into))
+        // A box around a box would cost every attempt another allocation or two.
+        match (&self as &dyn Any).downcast_ref::<Stack>() {
+            Some(stack) => stack.clone(),
+            None => BoxCloneSyncService::new(self.map_err(Into::into)),
+        }
     }
 }
 

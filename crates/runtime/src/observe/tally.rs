@@ -77,6 +77,15 @@ impl Tally {
         }
     }
 
+    /// An event that had to wait has been started: if it is finished, then at a time of its own.
+    pub(crate) fn end_late(&mut self, route: usize, at: Instant, runtime: &RouteRuntime) {
+        let tally = &mut self.routes[route];
+        if tally.inline > 0 {
+            self.touched = true;
+            runtime.metrics.age.observe(at.elapsed(), std::mem::take(&mut tally.inline));
+        }
+    }
+
     /// Everything that is open is abandoned.
     pub(crate) fn abandon_open(&mut self) {
         self.touched = true;

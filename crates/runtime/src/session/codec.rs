@@ -395,3 +395,6 @@ pub(crate) fn write_puback(out: &mut BytesMut, pkid: u16) {
 pub(crate) fn write_pingreq(out: &mut BytesMut) {
     out.put_slice(&[0xC0, 0x00]);
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,8 @@ pub enum PublishError {
         /// What the broker announced.
         limit: u32,
     },
+    /// It cannot be written as an MQTT packet; the text says which part.
+    Invalid(&'static str),
     /// The connection has ended for good; whether the broker has the publication is not known.
     Closed,
 }
@@ -36,6 +38,9 @@ impl fmt::Display for PublishError {
             Self::Refused(reason) => write!(f, "the broker refused the publication: {reason}"),
             Self::TooLarge { bytes, limit } => {
                 write!(f, "publication of {bytes} bytes exceeds the broker's limit of {limit}")
+            }
+            Self::Invalid(part) => {
+                write!(f, "{part} of the publication is longer than 65535 bytes or contains the null character")
             }
             Self::Closed => f.write_str("the publishing connection is closed"),
         }
@@ -120,8 +125,14 @@ impl Outgoing {
             && self.requests.as_ref().is_none_or(mpsc::Receiver::is_empty)
     }
 
+    /// Whether a request may be taken off the queue, whose bound is the bound of everything that waits.
     pub(crate) fn has_room(&self) -> bool {
-        self.requests.is_some() && self.in_flight.len() < self.limit
+        self.requests.is_some() && self.again.is_empty() && self.in_flight.len() < self.limit
+    }
+
+    /// Whether something waits for nothing but the write buffer.
+    pub(crate) fn awaits_flush(&self) -> bool {
+        !self.again.is_empty() && self.in_flight.len() < self.limit
     }
 
     /// Waits for the next request. Cancel-safe. Never ready when there is nobody left to ask.
@@ -189,6 +200,11 @@ fn write_publish(
 ) -> Result<(), PublishError> {
     let at_least_once = pkid != 0;
     let start = out.len();
+    if version == MqttVersion::V5
+        && let Some(part) = publication.properties.as_deref().and_then(unwritable)
+    {
+        return Err(PublishError::Invalid(part));
+    }
     let size = match version {
         MqttVersion::V5 => {
             let packet = v5::Publish {
@@ -226,6 +242,22 @@ fn write_publish(
     }
 }
 
+/// The part that does not fit into the two bytes of a length, which the codec would cut off, or that no broker takes
+/// `[MQTT-1.5.4-2]`.
+fn unwritable(from: &Properties) -> Option<&'static str> {
+    let wrong = |text: &String| text.len() > usize::from(u16::MAX) || text.contains('\0');
+    let user = from.user.iter().any(|(name, value)| wrong(name) || wrong(value));
+    let correlation = from.correlation_data.as_ref().is_some_and(|data| data.len() > usize::from(u16::MAX));
+    [
+        (from.content_type.as_ref().is_some_and(wrong), "the content type"),
+        (from.response_topic.as_ref().is_some_and(wrong), "the response topic"),
+        (correlation, "the correlation data"),
+        (user, "a user property"),
+    ]
+    .into_iter()
+    .find_map(|(wrong, part)| wrong.then_some(part))
+}
+
 fn v5_properties(from: &Properties) -> v5::PublishProperties {
     v5::PublishProperties {
         payload_format_indicator: from.utf8_payload.then_some(1),
@@ -238,3 +270,6 @@ fn v5_properties(from: &Properties) -> v5::PublishProperties {
         content_type: from.content_type.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

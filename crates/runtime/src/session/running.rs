@@ -163,7 +163,8 @@ impl Running<'_> {
                 let _ = tokio::time::timeout(GOODBYE, self.wire.close()).await;
                 return End::Left;
             }
-            let interest = Interest { read: self.may_read() && !turn.undecoded, flush: false };
+            let interest =
+                Interest { read: self.may_read() && !turn.undecoded, flush: self.outgoing.awaits_flush() };
             let can_request = self.outgoing.has_room();
             tokio::select! {
                 biased;

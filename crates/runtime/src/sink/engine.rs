@@ -218,9 +218,11 @@ impl SinkEngine {
                 Some(destination) => {
                     warn!(sink = &*self.name, reason, "sink refuses a record; its event goes to the dead letters");
                     self.metrics.queue.dec();
-                    let record = ticket.dead_letter(reason);
-                    // An ended engine drops the item, and the ticket with it: the event stays unacknowledged.
-                    let _ = destination.send(Item::new(record, ticket)).await;
+                    match ticket.dead_letter(reason) {
+                        // An ended engine drops the item, and the ticket with it: the event stays unacknowledged.
+                        Some(record) => drop(destination.send(Item::new(record, ticket)).await),
+                        None => ticket.record_written(),
+                    }
                 }
                 None => {
                     error!(sink = &*self.name, reason, "the dead-letter destination refuses an event");

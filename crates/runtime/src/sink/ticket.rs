@@ -29,6 +29,8 @@ pub(crate) struct Ticket {
     remaining: AtomicUsize,
     climb: Climb,
     event: Event,
+    /// How many attempts it took.
+    attempts: u32,
     dead_lettered: AtomicBool,
     /// Told the outcome instead of the session and the metrics: the event's ladder still has something to do.
     waiter: Mutex<Option<oneshot::Sender<Outcome>>>,
@@ -41,12 +43,14 @@ impl Ticket {
         climb: Climb,
         outcome: Outcome,
         event: Event,
+        attempts: u32,
         waiter: Option<oneshot::Sender<Outcome>>,
     ) -> Self {
         Self {
             remaining: AtomicUsize::new(records),
             climb,
             event,
+            attempts,
             dead_lettered: AtomicBool::new(outcome == Outcome::DeadLettered),
             waiter: Mutex::new(waiter),
         }
@@ -66,12 +70,19 @@ impl Ticket {
         }
     }
 
-    /// The sink refuses a record for what it is: the event goes to the dead letters in its place.
-    pub(crate) fn dead_letter(&self, reason: &str) -> Record {
-        self.dead_lettered.store(true, Ordering::Release);
-        let death =
-            Death { reason: "rejected", error: reason.to_owned(), attempts: 1, first_seen: self.climb.received_wall };
-        dead_letter_record(&self.event, &self.climb.route.scope, &death)
+    /// A sink refuses a record for what it is: the event goes to the dead letters in its place. `None` when it is on its
+    /// way there already, for another record.
+    pub(crate) fn dead_letter(&self, reason: &str) -> Option<Record> {
+        if self.dead_lettered.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        let death = Death {
+            reason: "rejected",
+            error: reason.to_owned(),
+            attempts: self.attempts,
+            first_seen: self.climb.received_wall,
+        };
+        Some(dead_letter_record(&self.event, &self.climb.route.scope, &death))
     }
 
     fn finish(&self, outcome: Outcome) {

@@ -10,6 +10,7 @@ use serde_json::json;
 use tidemill_core::topic::TopicName;
 use tidemill_core::{Properties, Publication, Record, Rejection, Sink, SinkError};
 use tokio::sync::OnceCell;
+use tracing::warn;
 
 use crate::config::MqttVersion;
 use crate::session::{PublishError, Publisher};
@@ -30,7 +31,7 @@ impl LazyPublisher {
     }
 }
 
-/// How long a write waits for a broker that is away before it reports itself as unavailable.
+/// How long a write waits for the broker before it says so in the log, and each time after that.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// See the module's description.
@@ -114,19 +115,22 @@ impl Sink for BrokerSink {
                 Err(reason) => rejections.push(Rejection { index, reason }),
             }
         }
-        for (index, done) in waiting {
-            match tokio::time::timeout(PATIENCE, done).await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error @ (PublishError::Refused(_) | PublishError::TooLarge { .. })))) => {
-                    rejections.push(Rejection { index, reason: error.to_string() });
+        for (index, mut done) in waiting {
+            // The publisher keeps what it was given and sends it again by itself: giving up here, to be asked to write
+            // the same once more, would only publish it twice.
+            let outcome = loop {
+                match tokio::time::timeout(PATIENCE, &mut done).await {
+                    Ok(outcome) => break outcome.unwrap_or(Err(PublishError::Closed)),
+                    Err(_) => {
+                        let error = publisher.last_error();
+                        warn!(error, "the broker has not taken a dead letter or publication yet; waiting for it");
+                    }
                 }
-                Ok(Ok(Err(PublishError::Closed)) | Err(_)) => {
-                    return Err(SinkError::unavailable(PublishError::Closed));
-                }
-                Err(_) => {
-                    let text = publisher.last_error().unwrap_or_else(|| "no answer from the broker".to_owned());
-                    return Err(SinkError::unavailable(text));
-                }
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(PublishError::Closed) => return Err(SinkError::unavailable(PublishError::Closed)),
+                Err(error) => rejections.push(Rejection { index, reason: error.to_string() }),
             }
         }
         if rejections.is_empty() { Ok(()) } else { Err(SinkError::rejected(rejections)) }

@@ -8,7 +8,7 @@ use tidemill_core::{Handler, Sink};
 
 use super::broker_sink;
 use super::identity::Identity;
-use super::instance::{Plan, RoutePlan};
+use super::instance::{Plan, RoutePlan, Seat};
 use super::route::Route;
 use super::run::{SinkPlan, Worker};
 use super::state::Shared;
@@ -17,6 +17,7 @@ use crate::dispatch::{AgeLimit, RetryPolicy};
 use crate::error::BuildError;
 use crate::layer::{HandlerLayer, Layered};
 use crate::observe::{Gauges, Metrics};
+use crate::profile;
 use crate::router::{Router, subscriptions};
 use crate::session::transport::{Connector, UrlConnector};
 use crate::session::{Backoff, ConnectOptions, Settings};
@@ -25,6 +26,8 @@ use crate::session::{Backoff, ConnectOptions, Settings};
 pub(super) const DEAD_LETTERS: &str = "dead_letters";
 /// Name of the built-in sink for what handlers publish.
 pub(super) const PUBLISH: &str = "publish";
+/// Stands for the serial number of an instance that was replaced very often, where the length of IDs is checked.
+const HIGH_SERIAL: u64 = 99_999;
 
 /// Builds a [`Worker`].
 #[must_use = "a builder does nothing until `build` is called"]
@@ -128,6 +131,9 @@ impl WorkerBuilder {
             problems.push(ConfigProblem::new("routes", error.to_string(), "change one of the patterns"));
         });
         check_dead_letters(config, &names, &wanted, &self.sinks, &mut problems);
+        let last = Seat { slot: config.instances.saturating_sub(1), serial: HIGH_SERIAL };
+        let longest_id = Identity::new(config).instance_id(last);
+        problems.append(&mut profile::check::limits(config, &longest_id, &wanted));
         let share = config.group.name.as_deref().and_then(|name| ShareName::new(name).ok());
         let connector = match self.connector {
             Some(connector) => Some(connector),
@@ -142,6 +148,8 @@ impl WorkerBuilder {
             // An address may be among the problems.
             None => None,
         };
+        // From here on the registry is changed.
+        BuildError::check(problems)?;
         let registry = self.registry.unwrap_or_default();
         let mut sink_names: Vec<Box<str>> = self.sinks.iter().map(|(name, _)| name.as_str().into()).collect();
         let emit_names: Arc<[Box<str>]> = sink_names.iter().cloned().collect();
@@ -151,11 +159,9 @@ impl WorkerBuilder {
             Ok(metrics) => metrics,
             Err(error) => {
                 let fix = "give every worker of a process a registry of its own";
-                problems.push(ConfigProblem::new("registry", error.to_string(), fix));
-                return Err(BuildError::of(problems));
+                return Err(BuildError::of(vec![ConfigProblem::new("registry", error.to_string(), fix)]));
             }
         };
-        BuildError::check(problems)?;
         let (Ok(router), Some(connector)) = (router, connector) else {
             let why = "it could not be assembled";
             return Err(BuildError::of(vec![ConfigProblem::new("worker", why, "report this as a defect")]));

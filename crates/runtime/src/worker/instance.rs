@@ -156,8 +156,11 @@ impl Plan {
         let mut dispatcher = AbortOnDropHandle::new(tokio::spawn(dispatcher.run()));
         let (session, dispatched) = tokio::select! {
             session = &mut session => {
-                if session.is_err() {
-                    stop.force.cancel();
+                match &session {
+                    Err(_) => stop.force.cancel(),
+                    // What its handlers still hold is stale: they get the drain's deadline to end, and no more.
+                    Ok(Err(_)) => stop.leave.cancel(),
+                    Ok(Ok(())) => {}
                 }
                 (session, dispatcher.await)
             }

@@ -128,11 +128,6 @@ impl Worker {
     }
 
     async fn run_started(&self, shutdown: impl Future<Output = ()> + Send) -> Result<Summary, RunError> {
-        for plan in &self.sinks {
-            plan.sink.open().await.map_err(|error| {
-                RunError::new(RunErrorKind::SinkOpen, format!("open sink {:?}", plan.name)).with_source(error)
-            })?;
-        }
         let io = Arc::new(match self.one_runtime {
             true => IoThreads::current(),
             false => IoThreads::start(self.config.runtime.io_threads)?,
@@ -142,6 +137,8 @@ impl Worker {
             true => Some(crate::admin::start(&self.config.admin, Arc::clone(&self.shared)).await?),
             false => None,
         };
+        // Last of what may fail: what is open must be closed again.
+        self.open_sinks().await?;
         let force_sinks = CancellationToken::new();
         let (outlets, mut engines) = self.start_sinks(&io, &force_sinks);
         info!(
@@ -170,6 +167,21 @@ impl Worker {
             "worker ended"
         );
         result.map(|()| summary)
+    }
+
+    async fn open_sinks(&self) -> Result<(), RunError> {
+        for (at, plan) in self.sinks.iter().enumerate() {
+            if let Err(error) = plan.sink.open().await {
+                for opened in &self.sinks[..at] {
+                    if !matches!(timeout_at(Instant::now() + LAST_CALL, opened.sink.close()).await, Ok(Ok(()))) {
+                        warn!(sink = &*opened.name, "sink could not be closed");
+                    }
+                }
+                let text = format!("open sink {:?}", plan.name);
+                return Err(RunError::new(RunErrorKind::SinkOpen, text).with_source(error));
+            }
+        }
+        Ok(())
     }
 
     fn summary(&self) -> Summary {

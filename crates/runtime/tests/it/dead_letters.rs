@@ -220,7 +220,7 @@ async fn a_dead_letter_sink_that_refuses_is_asked_again_and_nothing_is_acknowled
     letters.answer(SinkError::rejected(vec![Rejection { index: 0, reason: "too ugly".to_owned() }]));
     let sink = letters.clone();
     let mut rig = Rig::start(config, |worker| worker.sink("letters", sink).add_route(route(permanent())));
-    let mut broker = rig.subscribed().await;
+    let mut broker = rig.subscribed().await.with_patience(Duration::from_secs(20));
     broker.publish(1, "t/a", Q1, "x").await;
     until(|| letters.attempts() == 1).await;
     broker.expect_no_packet().await;

@@ -22,5 +22,6 @@ mod pressure;
 mod protocol;
 mod reconnect;
 mod sinks;
+mod stalls;
 mod startup;
 mod subscribe;

@@ -118,7 +118,7 @@ impl Rig {
 
     /// Whether nobody connects for that long.
     pub(crate) async fn stays_away(&mut self, duration: Duration) -> bool {
-        tokio::time::timeout(duration, self.connections.recv()).await.is_err()
+        !matches!(tokio::time::timeout(duration, self.connections.recv()).await, Ok(Some(_)))
     }
 
     /// Lets the next connection in and grants what it subscribes to.

@@ -38,6 +38,8 @@ pub(super) struct Group {
     pub(super) key: (Box<str>, Box<str>),
     members: HashMap<SessionId, Member, foldhash::fast::RandomState>,
     ring: VecDeque<SessionId>,
+    /// All members in the order in which they are given events, where they have no queue in common.
+    rota: VecDeque<SessionId>,
     /// Came back from lost members. Their numbers are lower than those of all `fresh` ones.
     returned: BTreeMap<u64, Returned>,
     fresh: VecDeque<Arc<Message>>,
@@ -59,6 +61,7 @@ impl Group {
             key,
             members: HashMap::default(),
             ring: VecDeque::new(),
+            rota: VecDeque::new(),
             returned: BTreeMap::new(),
             fresh: VecDeque::new(),
             first: 0,
@@ -87,6 +90,7 @@ impl Group {
             member.grant = grant;
         } else {
             self.members.insert(session, Member { grant, ready: false });
+            self.rota.push_back(session);
             self.member_online(session);
         }
     }
@@ -97,6 +101,7 @@ impl Group {
             self.member_offline(session);
         }
         self.members.remove(&session);
+        self.rota.retain(|other| *other != session);
     }
 
     pub(super) fn member_online(&mut self, session: SessionId) {
@@ -119,6 +124,14 @@ impl Group {
         {
             self.ring.push_back(session);
         }
+    }
+
+    /// The next member in turn that `may` have an event, with its terms.
+    pub(super) fn next_in_rota(&mut self, may: impl Fn(SessionId) -> bool) -> Option<(SessionId, Grant)> {
+        let at = self.rota.iter().position(|session| may(*session))?;
+        let session = self.rota.remove(at)?;
+        self.rota.push_back(session);
+        self.members.get(&session).map(|member| (session, member.grant))
     }
 
     pub(super) fn push(&mut self, message: Arc<Message>) {
@@ -184,9 +197,9 @@ impl Group {
                 continue;
             }
             let retain = message.retain && grant.retain_as_published;
-            let pending = Pending { message, qos, retain, ids: grant.id.into_iter().collect::<Ids>() };
             let origin = Origin::Group { group: self.id, seq };
-            if session.give(pending, dup, origin, ledger, now) == Given::Unacknowledged {
+            let pending = Pending { message, qos, retain, ids: grant.id.into_iter().collect::<Ids>(), origin };
+            if session.give(pending, dup, ledger, now) == Given::Unacknowledged {
                 self.in_flight += 1;
             }
             served += 1;

@@ -79,7 +79,10 @@ pub(super) fn read_connect(
     let version = match bytes.get(frame.header..frame.header + 8) {
         // Name, level, flags; the lowest flag is reserved.
         Some([0, 4, b'M', b'Q', b'T', b'T', 4, flags]) if flags & 1 == 0 => Version::V4,
-        Some([0, 4, b'M', b'Q', b'T', b'T', 5, flags]) if flags & 1 == 0 => Version::V5,
+        Some([0, 4, b'M', b'Q', b'T', b'T', 5, flags]) if flags & 1 == 0 && config.quirks.mqtt5 => Version::V5,
+        Some([0, 4, b'M', b'Q', b'T', b'T', 5, _]) if !config.quirks.mqtt5 => {
+            return Err(Refused(Some((Version::V5, 0x84))));
+        }
         Some([0, 4, b'M', b'Q', b'T', b'T', level, _]) if *level > 5 => return Err(Refused(Some((Version::V5, 0x84)))),
         Some([0, 6, b'M', b'Q', b'I', b's', b'd', b'p']) => return Err(Refused(Some((Version::V4, 1)))),
         _ => return Err(NOT_MQTT),
@@ -221,7 +224,8 @@ pub(super) fn welcome(
     properties.topic_alias_max = Some(config.topic_alias_maximum);
     properties.assigned_client_identifier = (!has_client_id).then(|| attached.client.to_string());
     properties.server_keep_alive = config.server_keep_alive;
-    if config.quirks.shared_subscriptions == SharedSubscriptions::Unavailable {
+    let unavailable = [SharedSubscriptions::Unavailable, SharedSubscriptions::AnnouncedUnavailable];
+    if unavailable.contains(&config.quirks.shared_subscriptions) {
         properties.shared_subscription_available = Some(0);
     }
     encode::accept(version, attached.session_present, properties, out);

@@ -9,6 +9,8 @@ use tidemill_core::QoS;
 use tidemill_core::topic::TopicName;
 use tokio::time::Instant;
 
+use super::window::Origin;
+
 /// A session of the broker; never used twice. 0 stands for the broker itself.
 pub(super) type SessionId = u64;
 
@@ -80,6 +82,8 @@ pub(super) struct Pending {
     pub(super) qos: QoS,
     pub(super) retain: bool,
     pub(super) ids: Ids,
+    /// Where it came from.
+    pub(super) origin: Origin,
 }
 
 /// An event for one client, ready to be written.

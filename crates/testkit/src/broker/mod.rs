@@ -17,7 +17,7 @@
 //! - A session that has several matching subscriptions gets an event once, with all their identifiers.
 //! - An event larger than a client's Maximum Packet Size counts as delivered, in a group too.
 //!
-//! [`Quirks`] switch to the ways of other brokers.
+//! [`Quirks`] switch to the ways of other brokers, [`Profile`]s to those of a known one.
 //!
 //! ```
 //! use tidemill_testkit::broker::{Broker, BrokerConfig};
@@ -45,6 +45,7 @@ mod inbound;
 mod ledger;
 mod listener;
 mod message;
+mod profiles;
 mod quirks;
 mod quota;
 mod retained;
@@ -73,7 +74,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 pub use access::Access;
 pub use config::{BrokerConfig, QueueFull, QueueLimits};
 pub use conn::Close;
-pub use quirks::{Quirks, SharedSubscriptions};
+pub use profiles::Profile;
+pub use quirks::{Distribution, Quirks, SharedSubscriptions};
 pub use stats::BrokerStats;
 pub use trace::{Traced, What, ack_order_violations};
 

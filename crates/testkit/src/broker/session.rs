@@ -14,7 +14,7 @@ use super::conn::Conn;
 use super::encode;
 use super::gate::Gate;
 use super::ledger::Ledger;
-use super::message::{Delivery, GroupId, Outgoing, Pending, SessionId};
+use super::message::{Delivery, GroupId, Message, Outgoing, Pending, SessionId};
 use super::trace::What;
 use super::will::Will;
 use super::window::{InFlight, Origin, Window};
@@ -131,7 +131,6 @@ impl Session {
         &mut self,
         pending: Pending,
         dup: bool,
-        origin: Origin,
         ledger: &mut Ledger,
         now: Instant,
     ) -> Given {
@@ -141,7 +140,7 @@ impl Session {
             ledger.counters.too_large += 1;
             return Given::Discarded;
         }
-        let Pending { message, qos, retain, ids } = pending;
+        let Pending { message, qos, retain, ids, origin } = pending;
         let mut delivery = Delivery { message, ids, pkid: 0, qos, dup, retain };
         let mut given = Given::Final;
         if qos != QoS::AtMostOnce {
@@ -191,9 +190,24 @@ impl Session {
             if expired {
                 ledger.counters.expired += 1;
             } else {
-                self.give(pending, false, Origin::Plain, ledger, now);
+                self.give(pending, false, ledger, now);
             }
         }
+    }
+
+    /// Takes out of the queue what was given to this member of a group, oldest first.
+    pub(super) fn take_pushed(&mut self) -> Vec<(GroupId, Arc<Message>)> {
+        let mut pushed = Vec::new();
+        for pending in std::mem::take(&mut self.queue) {
+            match pending.origin {
+                Origin::Pushed { group } => {
+                    self.gate.remove(pending.message.size());
+                    pushed.push((group, pending.message));
+                }
+                Origin::Plain | Origin::Group { .. } => self.queue.push_back(pending),
+            }
+        }
+        pushed
     }
 
     /// Empties the outbox into `into`, which must be empty.

@@ -17,7 +17,10 @@ const IDENTIFIERS: u16 = u16::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Plain,
+    /// Drawn from the queue of a group.
     Group { group: GroupId, seq: u64 },
+    /// Given to this member of a group when it came in.
+    Pushed { group: GroupId },
 }
 
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ mod limits;
 mod malformed;
 mod mosquitto;
 mod pressure;
+mod profiles;
 mod quirks;
 mod retained;
 mod script;

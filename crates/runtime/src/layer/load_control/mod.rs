@@ -21,8 +21,8 @@ const MAX: u32 = 1000;
 /// Lets as many attempts run at a time as end within a target time; the others wait, first come, first served.
 ///
 /// An attempt that takes longer than the target, fails in a way that a retry may mend, or is cut, is a sign of overload:
-/// the limit shrinks by a fifth, once for all attempts that ran side by side. While attempts end well and others wait,
-/// it grows by one for every round of attempts. Permanent failures say nothing about the load.
+/// the limit shrinks by a fifth, once for all attempts that ran side by side. While attempts end well and at least half
+/// of it is used, it grows by about one for every round of attempts. Permanent failures say nothing about the load.
 ///
 /// One limit for everything that this layer and its clones are added to, across instances. What an attempt waits does
 /// not count towards the route's timeout.

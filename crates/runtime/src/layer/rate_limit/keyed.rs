@@ -134,13 +134,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_gate_that_somebody_waits_at_is_kept() {
-        let gates = Gates::new(Rate::per_hour(1).quota(), 10);
-        let held: Vec<_> = (0..20_u32).map(|key| gates.of(&key.to_be_bytes())).collect();
-        for key in 100..1000_u32 {
-            gates.of(&key.to_be_bytes()).pass().await;
-        }
-        for (key, gate) in (0..20_u32).zip(&held) {
-            assert!(Arc::ptr_eq(gate, &gates.of(&key.to_be_bytes())));
+        for max in [10, 100] {
+            let gates = Gates::new(Rate::per_hour(1).quota(), max);
+            let held: Vec<_> = (0..20_u32).map(|key| gates.of(&key.to_be_bytes())).collect();
+            for key in 100..1000_u32 {
+                gates.of(&key.to_be_bytes()).pass().await;
+            }
+            for (key, gate) in (0..20_u32).zip(&held) {
+                assert!(Arc::ptr_eq(gate, &gates.of(&key.to_be_bytes())));
+            }
         }
     }
 }

@@ -39,6 +39,14 @@ pub trait Connector: Send + Sync + fmt::Debug + 'static {
     }
 }
 
+/// A connector for what `mqtt` says, for tools that speak MQTT themselves. Reads the certificates; connects to nothing.
+///
+/// # Errors
+/// A URL or file that cannot be used, or a scheme that this build lacks.
+pub fn connector(mqtt: &MqttConfig) -> Result<Arc<dyn Connector>, SessionError> {
+    Ok(Arc::new(UrlConnector::new(mqtt)?))
+}
+
 /// Where to connect to, and how.
 #[derive(Debug)]
 struct Target {
@@ -77,6 +85,7 @@ impl UrlConnector {
 }
 
 impl Target {
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "TLS settings are all it takes from there"))]
     fn new(config: &MqttConfig, address: BrokerAddress) -> Result<Self, SessionError> {
         #[cfg(not(feature = "tls"))]
         if address.transport.is_tls() {

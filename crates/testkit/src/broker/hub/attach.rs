@@ -55,14 +55,17 @@ impl Hub {
         let known = self.clients.get(&client).copied();
         let id = known.unwrap_or_else(|| self.new_session(&client, version));
         let quirks = &self.config.quirks;
-        let window = quirks.inflight_cap.map_or(receive_maximum, |cap| cap.min(receive_maximum));
+        let wanted = if quirks.ignore_receive_maximum { u16::MAX } else { receive_maximum };
+        let cap_v4 = quirks.inflight_cap_v4.filter(|_| version == Version::V4);
+        let window = quirks.inflight_cap.into_iter().chain(cap_v4).fold(wanted, u16::min);
         let online = Online {
             conn: Arc::clone(conn),
             window: usize::from(window),
             max_packet,
             overshoot: quirks.overshoot_receive_maximum.then(|| usize::from(window.saturating_sub(1))),
         };
-        let expiry = expiry.min(self.config.max_session_expiry);
+        let longest = if quirks.keeps_sessions { self.config.max_session_expiry } else { 0 };
+        let expiry = expiry.min(longest);
         let session = self.sessions.get_mut(&id)?;
         session.version = version;
         session.life += 1;

@@ -1,12 +1,13 @@
 //! A connection ends, and perhaps its session with it: what it held unacknowledged finds its way back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Hub, Who};
 use crate::broker::conn::Close;
-use crate::broker::message::SessionId;
+use crate::broker::message::{GroupId, Message, SessionId};
 use crate::broker::session::NEVER;
 use crate::broker::timers::{Due, Timer};
 use crate::broker::trace::What;
@@ -44,14 +45,23 @@ impl Hub {
             && let Some(session) = self.sessions.get_mut(&who.session)
         {
             let held = session.window.take_shared();
-            self.return_to_groups(held);
+            let waiting = session.take_pushed();
+            self.return_to_groups(held, waiting, now);
         }
         self.after_connection(who.session, now);
     }
 
-    fn return_to_groups(&mut self, held: Vec<InFlight>) {
+    /// Gives what a member held unacknowledged, and what waited for it alone, to its groups.
+    fn return_to_groups(&mut self, held: Vec<InFlight>, waiting: Vec<(GroupId, Arc<Message>)>, now: Instant) {
         for InFlight { delivery, origin, .. } in held {
-            let Origin::Group { group: id, seq } = origin else { continue };
+            let (id, seq) = match origin {
+                Origin::Plain => continue,
+                Origin::Group { group, seq } => (group, seq),
+                Origin::Pushed { group } => {
+                    self.push_to_member(group, &delivery.message, now);
+                    continue;
+                }
+            };
             let Some(group) = self.groups.get_mut(&id) else { continue };
             group.in_flight -= 1;
             group.put_back(seq, delivery.message, delivery.dup);
@@ -60,6 +70,9 @@ impl Hub {
             } else {
                 self.settle_group(id);
             }
+        }
+        for (group, message) in waiting {
+            self.push_to_member(group, &message, now);
         }
     }
 
@@ -104,6 +117,10 @@ impl Hub {
         session.gate.open();
         for (text, subscribed) in std::mem::take(&mut session.subscriptions) {
             self.drop_subscription(id, &text, subscribed);
+        }
+        if self.config.quirks.redeliver_on_session_end {
+            let (held, waiting) = (session.window.take_shared(), session.take_pushed());
+            self.return_to_groups(held, waiting, now);
         }
         self.ledger.counters.dropped += session.queue.len() as u64;
         // What it held of groups and was not returned: only with a quirk.

@@ -192,7 +192,10 @@ impl Hub {
                         self.publish_will(&will, now);
                     }
                 }
-                Due::SessionEnd => self.end_session(timer.session, now),
+                Due::SessionEnd => {
+                    self.end_session(timer.session, now);
+                    self.settle(None, now);
+                }
             }
         }
         self.timers.next()

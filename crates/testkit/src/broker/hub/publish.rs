@@ -8,9 +8,12 @@ use tokio::time::Instant;
 use super::Hub;
 use crate::broker::config::{QueueFull, QueueLimits};
 use crate::broker::gate::Gate;
+use crate::broker::group::Group;
 use crate::broker::message::{Expiry, GroupId, Message, Pending, SessionId};
+use crate::broker::quirks::Distribution;
 use crate::broker::routes::Terms;
 use crate::broker::will::Will;
+use crate::broker::window::Origin;
 
 /// What to do with an event whose queue is full.
 enum Full {
@@ -33,13 +36,42 @@ impl Hub {
         for target in &route.plain {
             if let Some(terms) = target.terms(message.publisher) {
                 reached = true;
-                self.queue_for_session(target.session, message, terms, now);
+                self.queue_for_session(target.session, message, terms, Origin::Plain, now);
             }
         }
         reached
     }
 
+    /// Gives an event to the next member of a group, or drops it when no member may have it.
+    pub(super) fn push_to_member(&mut self, id: GroupId, message: &Arc<Message>, now: Instant) {
+        let Self { groups, sessions, config, ledger, .. } = self;
+        let Some(group) = groups.get_mut(&id) else {
+            ledger.counters.dropped += 1;
+            return;
+        };
+        let is_online = |id: SessionId| sessions.get(&id).is_some_and(|session| session.online.is_some());
+        let online = |group: &mut Group| group.next_in_rota(is_online);
+        let chosen = match config.quirks.distribution {
+            Distribution::GroupQueue | Distribution::Online => online(group),
+            Distribution::OnlineFirst => online(group).or_else(|| group.next_in_rota(|_| true)),
+            Distribution::Everyone => group.next_in_rota(|_| true),
+        };
+        let Some((member, grant)) = chosen else {
+            ledger.counters.nobody += 1;
+            return;
+        };
+        let terms = Terms {
+            qos: grant.qos,
+            retain_as_published: grant.retain_as_published,
+            ids: grant.id.into_iter().collect(),
+        };
+        self.queue_for_session(member, message, &terms, Origin::Pushed { group: id }, now);
+    }
+
     fn queue_for_group(&mut self, id: GroupId, message: &Arc<Message>, now: Instant) {
+        if self.config.quirks.distribution != Distribution::GroupQueue {
+            return self.push_to_member(id, message, now);
+        }
         let Some(group) = self.groups.get_mut(&id) else { return };
         if message.qos == QoS::AtMostOnce && !group.has_online_members() {
             self.ledger.counters.nobody += 1;
@@ -62,7 +94,14 @@ impl Hub {
         self.touch_group(id);
     }
 
-    fn queue_for_session(&mut self, id: SessionId, message: &Arc<Message>, terms: &Terms, now: Instant) {
+    fn queue_for_session(
+        &mut self,
+        id: SessionId,
+        message: &Arc<Message>,
+        terms: &Terms,
+        origin: Origin,
+        now: Instant,
+    ) {
         let qos = message.qos.min(terms.qos);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if qos == QoS::AtMostOnce && session.online.is_none() {
@@ -88,7 +127,8 @@ impl Hub {
         }
         session.gate.add(message.size());
         let retain = message.retain && terms.retain_as_published;
-        session.queue.push_back(Pending { message: Arc::clone(message), qos, retain, ids: terms.ids.clone() });
+        let ids = terms.ids.clone();
+        session.queue.push_back(Pending { message: Arc::clone(message), qos, retain, ids, origin });
         self.touch_session(id);
     }
 

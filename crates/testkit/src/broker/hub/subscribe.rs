@@ -12,6 +12,7 @@ use crate::broker::message::{GroupId, Ids, Outgoing, Pending, SessionId};
 use crate::broker::quirks::SharedSubscriptions;
 use crate::broker::session::{Grant, Subscribed};
 use crate::broker::trace::What;
+use crate::broker::window::Origin;
 use crate::wire::Version;
 
 const NO_SUBSCRIPTION_EXISTED: u8 = 0x11;
@@ -29,7 +30,12 @@ impl Hub {
         let Subscribe { pkid, id: subscription_id, filters } = subscribe;
         let mut codes = Vec::with_capacity(filters.len());
         let mut retained = Vec::new();
+        let too_many = self.config.quirks.max_filters_per_subscribe.is_some_and(|most| filters.len() > most);
         for filter in filters {
+            if too_many {
+                codes.push(if version == Version::V4 { FAILURE } else { QUOTA_EXCEEDED });
+                continue;
+            }
             let code = match self.subscribe_one(id, &filter, subscription_id, now)? {
                 Ok(pending) => {
                     retained.extend(pending);
@@ -68,7 +74,8 @@ impl Hub {
         if is_new && session.subscriptions.len() >= self.config.max_subscriptions {
             return Ok(Err(QUOTA_EXCEEDED));
         }
-        if quirks.refused_filters.contains(&filter.text) {
+        let refused = quirks.forbid_multi_level && filter.text.split('/').any(|level| level == "#");
+        if refused || quirks.refused_filters.contains(&filter.text) {
             return Ok(Err(NOT_AUTHORIZED));
         }
         let shared = filter.text.starts_with("$share/");
@@ -81,7 +88,8 @@ impl Hub {
         };
         match quirks.shared_subscriptions {
             SharedSubscriptions::Unavailable if shared => return Ok(Err(SHARED_SUBSCRIPTIONS_NOT_SUPPORTED)),
-            SharedSubscriptions::SilentlyPlain if shared => {
+            SharedSubscriptions::Refused if shared => return Ok(Err(NOT_AUTHORIZED)),
+            SharedSubscriptions::SilentlyPlain | SharedSubscriptions::AnnouncedUnavailable if shared => {
                 self.routes.subscribe(&filter.text, id, grant);
                 self.note_subscription(id, &filter.text, Subscribed::Plain);
                 return Ok(Ok(Vec::new()));
@@ -123,6 +131,7 @@ impl Hub {
             message,
             retain: true,
             ids: grant.id.into_iter().collect::<Ids>(),
+            origin: Origin::Plain,
         });
         pending.collect()
     }

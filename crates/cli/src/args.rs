@@ -1,0 +1,20 @@
+//! The command line: the commands and what they have in common. Options of a command stand with the command.
+
+use clap::{Parser, Subcommand};
+
+use crate::demo::DemoArgs;
+
+/// Horizontally scalable event-processing workers on MQTT.
+#[derive(Debug, Parser)]
+#[command(name = "tidemill", version, max_term_width = 110, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Shows a worker at work: a simulated fleet publishes, a group of instances shares the events, and every single
+    /// one is accounted for.
+    Demo(Box<DemoArgs>),
+}

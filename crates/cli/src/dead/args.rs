@@ -1,0 +1,320 @@
+//! The options of `tidemill dead`, and the checks of what one option cannot know of another.
+//!
+//! No message here repeats the URL: people put passwords there.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use tidemill::topic::TopicFilter;
+use tidemill::{Config, ConfigErrors, MqttVersion};
+
+use super::select::{self, Reference, Selection, Times};
+use crate::exit::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidemill dead subscribe --broker mqtt://broker             once: from now on letters are kept for this tool
+  tidemill dead list --broker mqtt://broker                  what lies there; changes nothing
+  tidemill dead show 3 --broker mqtt://broker                one letter with everything it came with
+  tidemill dead replay --route orders --rate 50 --broker mqtt://broker
+  tidemill dead drop --reason expired --until 2h --broker mqtt://broker
+  tidemill dead list --file /var/lib/worker/dead.ndjson      letters that a file sink wrote
+  tidemill dead replay 1-20 --file dead.ndjson --broker mqtt://broker --dry-run
+
+Exit codes: 0 all is well, 1 something went wrong or could not be replayed, 64 wrong usage.";
+
+const REPLAY_NOTE: &str = "\
+A letter is published to its original topic with its original properties, and `tidemill-replay-count` counts how often.
+It leaves the dead letters once the broker has acknowledged that. MQTT acknowledges in order: letters that lie before a
+chosen one and stay are published to their dead-letter topic again, and so move to the end.";
+
+const DROP_NOTE: &str = "\
+MQTT acknowledges in order: letters that lie before a chosen one and stay are published to their dead-letter topic
+again, and so move to the end.";
+
+/// Arguments of `tidemill dead`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DeadArgs {
+    #[command(subcommand)]
+    pub(super) command: DeadCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadCommand {
+    /// Has the broker keep dead letters for this tool from now on, also while it is away
+    Subscribe(SubscribeArgs),
+    /// Ends that: the broker drops what it keeps for this tool, and keeps nothing more
+    Unsubscribe(UnsubscribeArgs),
+    /// Lists dead letters; changes nothing
+    List(LookArgs),
+    /// Shows dead letters with all headers and payloads; changes nothing
+    Show(LookArgs),
+    /// Publishes dead letters to their original topics again
+    #[command(after_help = REPLAY_NOTE)]
+    Replay(ReplayArgs),
+    /// Removes dead letters for good
+    #[command(after_help = DROP_NOTE)]
+    Drop(DropArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct SubscribeArgs {
+    /// Where dead letters are published
+    #[arg(long, value_name = "FILTER", default_value = "tidemill/dead/#")]
+    pub(super) topic: String,
+    #[command(flatten)]
+    pub(super) broker: BrokerArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct UnsubscribeArgs {
+    /// Also when letters lie there; they are lost
+    #[arg(long)]
+    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) broker: BrokerArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct LookArgs {
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    /// Writes one JSON object per letter to standard output
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ReplayArgs {
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) act: ActArgs,
+    /// Letters per second at most; 0 is as fast as the broker takes them
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(super) rate: u32,
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DropArgs {
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) act: ActArgs,
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+}
+
+/// What commands that change something have in common.
+#[derive(Args, Debug)]
+pub(super) struct ActArgs {
+    /// Takes all letters when nothing else chooses
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Says what would be done, and changes nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Goes on behind the letters that the broker hands out at once, by moving all that stay to the end
+    #[arg(long)]
+    pub(super) through: bool,
+    /// Writes one JSON object per letter to standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Which letters. What is given more than one way must fit all of them.
+#[derive(Args, Debug)]
+pub(super) struct SelectArgs {
+    /// Numbers (3), ranges (5-9) or IDs (at least four letters of one) as `list` shows them. Numbers change when
+    /// letters go, IDs do not
+    #[arg(value_name = "LETTER", value_parser = select::parse_reference)]
+    letters: Vec<Reference>,
+    /// Letters of this route
+    #[arg(long, value_name = "NAME")]
+    route: Option<String>,
+    /// Letters with this reason: permanent, attempts, elapsed, expired, stalled, rejected
+    #[arg(long, value_name = "REASON")]
+    reason: Option<String>,
+    /// Letters whose original topic matches this filter
+    #[arg(long, value_name = "FILTER")]
+    topic_filter: Option<String>,
+    /// Letters that died at this time or later: a time (2026-01-31T08:00:00Z) or how long ago (2h)
+    #[arg(long, value_name = "TIME", value_parser = select::parse_time)]
+    since: Option<Times>,
+    /// Letters that died before this time
+    #[arg(long, value_name = "TIME", value_parser = select::parse_time)]
+    until: Option<Times>,
+    /// So many letters at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+}
+
+/// Where the letters are.
+#[derive(Args, Debug)]
+pub(super) struct SourceArgs {
+    /// NDJSON file that a file sink wrote, instead of a topic
+    #[arg(long, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) broker: BrokerArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct BrokerArgs {
+    /// The broker: mqtt:// or mqtts://, host and port
+    #[arg(long, value_name = "URL")]
+    broker: Option<String>,
+    /// Version of MQTT. Letters of MQTT 5 workers can be read with 5 only
+    #[arg(long, value_name = "VERSION", default_value = "5")]
+    broker_version: Version,
+    /// User name for the broker
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// File that holds the password
+    #[arg(long, value_name = "FILE", requires = "username")]
+    password_file: Option<PathBuf>,
+    /// PEM file with the certificates to trust, for mqtts:// [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Client ID that the broker keeps letters under; one at a time can use it
+    #[arg(long, value_name = "ID", default_value = "tidemill-dead")]
+    session: String,
+    /// How long the broker keeps letters after the last look; MQTT 3.1.1 cannot say
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = humantime::parse_duration)]
+    keep: Duration,
+    /// How many letters are looked at together; some brokers hand out less
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..))]
+    window: u16,
+    /// Gives up when the broker does not answer for so long
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    patience: Duration,
+}
+
+/// MQTT versions as they are written on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Version {
+    /// MQTT 5.0
+    #[value(name = "5", alias = "5.0")]
+    V5,
+    /// MQTT 3.1.1
+    #[value(name = "3.1.1", alias = "3")]
+    V3_1_1,
+}
+
+/// A broker and how to speak to it, checked.
+#[derive(Clone, Debug)]
+pub(super) struct Broker {
+    pub(super) config: Config,
+    /// Client ID of the durable session.
+    pub(super) session: String,
+    pub(super) keep: Duration,
+    pub(super) window: u16,
+    pub(super) patience: Duration,
+}
+
+impl BrokerArgs {
+    pub(super) fn is_given(&self) -> bool {
+        self.broker.is_some()
+    }
+
+    /// Checks everything that needs no broker.
+    ///
+    /// # Errors
+    /// What cannot be used, with the option that says it.
+    pub(super) fn checked(&self) -> Result<Broker, Failure> {
+        let Some(url) = &self.broker else {
+            return Err(Failure::Usage("--broker is missing: name the broker, as in --broker mqtt://host:1883".to_owned()));
+        };
+        if self.keep < Duration::from_secs(1) {
+            return Err(Failure::Usage("--keep must be at least 1s, or the letters end with the connection".to_owned()));
+        }
+        if self.patience.is_zero() {
+            return Err(Failure::Usage("--patience must be longer than 0s".to_owned()));
+        }
+        if self.session.is_empty() || self.session.len() > 1024 || self.session.contains(['\0', '+', '#', '/']) {
+            let text = "--session must be 1 to 1024 bytes long, without +, # and /";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        let mut config = Config::default();
+        let mqtt = &mut config.mqtt;
+        mqtt.url.clone_from(url);
+        mqtt.version = match self.broker_version {
+            Version::V5 => MqttVersion::V5,
+            Version::V3_1_1 => MqttVersion::V3_1_1,
+        };
+        mqtt.username.clone_from(&self.username);
+        mqtt.password_file.clone_from(&self.password_file);
+        mqtt.tls.ca_file.clone_from(&self.ca_file);
+        mqtt.connect_timeout = self.patience.min(Duration::from_secs(10));
+        mqtt.reconnect.max = Duration::from_secs(1);
+        // Said before anything else is wrong with a URL that cannot be parsed.
+        let address = mqtt.broker().map_err(|problem| {
+            Failure::Usage(format!("--broker cannot be used: {}: {}", problem.why(), problem.fix()))
+        })?;
+        if address.transport.is_websocket() {
+            let text = "--broker: this command speaks mqtt:// and mqtts:// only; use the broker's port for one of them";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        config.validate().and_then(|()| config.check_files()).map_err(|errors| Failure::Usage(in_options(&errors)))?;
+        let Self { session, keep, window, patience, .. } = self;
+        Ok(Broker { config, session: session.clone(), keep: *keep, window: *window, patience: *patience })
+    }
+}
+
+/// Configuration keys as the options that set them.
+fn in_options(errors: &ConfigErrors) -> String {
+    let option = |key: &str| match key {
+        "mqtt.url" => "--broker".to_owned(),
+        "mqtt.username" => "--username".to_owned(),
+        "mqtt.password_file" => "--password-file".to_owned(),
+        "mqtt.tls.ca_file" => "--ca-file".to_owned(),
+        key => key.to_owned(),
+    };
+    let lines = errors.problems().iter().map(|p| format!("{}: {}: {}", option(p.key()), p.why(), p.fix()));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+impl SelectArgs {
+    /// Checks what the parser cannot.
+    ///
+    /// # Errors
+    /// A topic filter that is none.
+    pub(super) fn checked(&self) -> Result<Selection, Failure> {
+        let topic = self.topic_filter.as_deref().map(TopicFilter::new).transpose();
+        let topic = topic.map_err(|error| Failure::Usage(format!("--topic-filter: {error}")))?;
+        Ok(Selection {
+            references: self.letters.clone(),
+            route: self.route.clone(),
+            reason: self.reason.clone(),
+            topic,
+            since: self.since.map(|time| time.0),
+            until: self.until.map(|time| time.0),
+            limit: self.limit,
+        })
+    }
+
+    /// The same for a command that changes something: it must be said which letters are meant.
+    ///
+    /// # Errors
+    /// Nothing was chosen.
+    pub(super) fn checked_for(&self, act: &ActArgs) -> Result<Selection, Failure> {
+        let selection = self.checked()?;
+        if selection.is_open() && !act.all {
+            let text = "say which letters: numbers or IDs, --route, --reason, --topic-filter, --since, --until, --limit, \
+                        or --all for all of them";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        Ok(selection)
+    }
+}
+
+/// Says where letters could be, when it was not said.
+pub(super) fn no_source() -> Failure {
+    Failure::Usage("say where the dead letters are: --broker URL for a topic, --file FILE for a file".to_owned())
+}

@@ -1,0 +1,270 @@
+//! What people and programs see of letters: a table, everything about one, or one JSON object per letter.
+//!
+//! INVARIANT: nothing that a letter says reaches a terminal with its control characters.
+
+use std::io::{self, IsTerminal, Write};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use serde_json::{Map, Value, json};
+
+use super::letter::Letter;
+use crate::exit::Failure;
+use crate::paint::Paint;
+
+/// Characters of an error in the table.
+const ERROR_CHARS: usize = 80;
+
+/// How letters are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    Table,
+    /// All headers and the payload.
+    Whole,
+    Json {
+        /// With headers and payload.
+        whole: bool,
+    },
+}
+
+/// Something that lies there, a letter or not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown<'a> {
+    pub(super) number: u64,
+    /// Or why it cannot be read.
+    pub(super) letter: Result<&'a Letter, &'a str>,
+    /// What is done, or would be done, with it.
+    pub(super) action: Option<&'static str>,
+}
+
+/// Writes letters to standard output as they come; a table at the end.
+#[derive(Debug)]
+pub(super) struct Printer {
+    style: Style,
+    rows: Vec<[String; 9]>,
+    shown: u64,
+}
+
+impl Printer {
+    pub(super) fn new(style: Style) -> Self {
+        Self { style, rows: Vec::new(), shown: 0 }
+    }
+
+    pub(super) fn style(&self) -> Style {
+        self.style
+    }
+
+    /// How many it has shown.
+    pub(super) fn shown(&self) -> u64 {
+        self.shown
+    }
+
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(super) fn show(&mut self, shown: Shown<'_>) -> Result<(), Failure> {
+        self.shown += 1;
+        match self.style {
+            Style::Table => {
+                self.rows.push(row(shown));
+                Ok(())
+            }
+            Style::Whole => print(&whole(shown)),
+            Style::Json { whole } => print(&format!("{}\n", object(shown, whole))),
+        }
+    }
+
+    /// Writes the table.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new();
+        table.load_preset(NOTHING).set_header(["#", "id", "died", "route", "reason", "topic", "attempts", "bytes", "error"]);
+        // A pipe has no width that a line must fit into.
+        let terminal = io::stdout().is_terminal();
+        table.set_content_arrangement(if terminal { ContentArrangement::Dynamic } else { ContentArrangement::Disabled });
+        for row in self.rows.drain(..) {
+            table.add_row(row);
+        }
+        for number in [0, 6, 7] {
+            if let Some(column) = table.column_mut(number) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        print(&format!("{}\n", lines.join("\n")))
+    }
+}
+
+/// Says something to people, beside what goes to standard output.
+pub(super) fn say(text: &str) {
+    // A closed terminal is no reason to stop in the middle of something.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| Failure::Run(format!("write to standard output: {error}"))),
+    }
+}
+
+fn row(Shown { number, letter, .. }: Shown<'_>) -> [String; 9] {
+    let dash = || "-".to_owned();
+    let letter = match letter {
+        Ok(letter) => letter,
+        Err(why) => {
+            let number = number.to_string();
+            return [number, dash(), dash(), dash(), dash(), dash(), dash(), dash(), clean(&shortened(why))];
+        }
+    };
+    let told = |name: &str| letter.told(name).map_or_else(dash, clean);
+    let died = letter.died().map_or_else(dash, |time| humantime::format_rfc3339_seconds(time).to_string());
+    let error = match letter.told("tidemill-error") {
+        Some(error) => clean(&shortened(error)),
+        None => "not written by a worker, or read with another MQTT version".to_owned(),
+    };
+    let attempts = match letter.replays() {
+        0 => told("tidemill-attempts"),
+        replays => format!("{} (replay {replays})", told("tidemill-attempts")),
+    };
+    [
+        number.to_string(),
+        letter.id(),
+        died,
+        told("tidemill-route"),
+        told("tidemill-reason"),
+        told("tidemill-topic"),
+        attempts,
+        letter.payload().len().to_string(),
+        error,
+    ]
+}
+
+fn whole(Shown { number, letter, .. }: Shown<'_>) -> String {
+    let paint = Paint::stdout();
+    let letter = match letter {
+        Ok(letter) => letter,
+        Err(why) => return format!("{}\n  cannot be read: {}\n\n", paint.strong(&format!("letter {number}")), clean(why)),
+    };
+    let mut text = format!("{}\n", paint.strong(&format!("letter {number}  {}", letter.id())));
+    let mut line = |name: &str, value: &str| {
+        text.push_str(&format!("  {}  {}\n", paint.faint(&format!("{:<24}", clean(name))), clean(value)));
+    };
+    if let Some(topic) = letter.carrier_topic() {
+        line("lies in", topic);
+    }
+    if let Some(content_type) = letter.content_type() {
+        line("content type", content_type);
+    }
+    for (name, value) in letter.headers() {
+        line(name, value);
+    }
+    let payload = letter.payload();
+    let body = match std::str::from_utf8(payload) {
+        Ok(readable) if !readable.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) => {
+            line("payload", &format!("{} bytes of text", payload.len()));
+            readable.lines().map(|line| format!("  {line}\n")).collect::<String>()
+        }
+        _ => {
+            line("payload", &format!("{} bytes", payload.len()));
+            hex_dump(payload)
+        }
+    };
+    format!("{text}\n{body}\n")
+}
+
+fn hex_dump(bytes: &[u8]) -> String {
+    let rows = (0_usize..).step_by(16).zip(bytes.chunks(16));
+    rows.map(|(at, row)| {
+        let hex: Vec<_> = row.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text: String =
+            row.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect();
+        format!("  {at:08x}  {:<47}  {text}\n", hex.join(" "))
+    })
+    .collect()
+}
+
+fn object(Shown { number, letter, action }: Shown<'_>, whole: bool) -> Value {
+    let mut object = Map::new();
+    object.insert("number".to_owned(), json!(number));
+    if let Some(action) = action {
+        object.insert("action".to_owned(), json!(action));
+    }
+    let letter = match letter {
+        Ok(letter) => letter,
+        Err(why) => {
+            object.insert("unreadable".to_owned(), json!(why));
+            return Value::Object(object);
+        }
+    };
+    object.insert("id".to_owned(), json!(letter.id()));
+    for name in ["reason", "error", "route", "instance", "topic", "first-seen", "last-seen"] {
+        object.insert(name.replace('-', "_"), json!(letter.told(&format!("tidemill-{name}"))));
+    }
+    for name in ["attempts", "qos"] {
+        let number = letter.told(&format!("tidemill-{name}")).and_then(|text| text.parse::<u64>().ok());
+        object.insert(name.to_owned(), json!(number));
+    }
+    object.insert("replays".to_owned(), json!(letter.replays()));
+    object.insert("bytes".to_owned(), json!(letter.payload().len()));
+    if whole {
+        object.insert("lies_in".to_owned(), json!(letter.carrier_topic()));
+        object.insert("content_type".to_owned(), json!(letter.content_type()));
+        object.insert("headers".to_owned(), json!(letter.headers().collect::<Vec<_>>()));
+        let (encoding, payload) = match std::str::from_utf8(letter.payload()) {
+            Ok(text) => ("text", text.to_owned()),
+            Err(_) => ("base64", STANDARD.encode(letter.payload())),
+        };
+        object.insert("payload_encoding".to_owned(), json!(encoding));
+        object.insert("payload".to_owned(), json!(payload));
+    }
+    Value::Object(object)
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(ERROR_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Control characters as they are written in code: a payload must not move a terminal's cursor.
+fn clean(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::letter::tests::letter;
+    use super::*;
+
+    #[test]
+    fn control_characters_never_reach_the_terminal() {
+        let letter = letter("r", "permanent", "a/\u{1b}[2Jb");
+        for text in [row(Shown { number: 1, letter: Ok(&letter), action: None }).join(" "), whole(Shown { number: 1, letter: Ok(&letter), action: None })] {
+            assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}[2J"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_object_has_numbers_as_numbers() {
+        let letter = letter("r", "permanent", "a");
+        let object = object(Shown { number: 7, letter: Ok(&letter), action: Some("replayed") }, true);
+        assert_eq!((&object["number"], &object["attempts"], &object["qos"]), (&json!(7), &json!(3), &json!(1)));
+        assert_eq!((&object["action"], &object["payload"], &object["bytes"]), (&json!("replayed"), &json!("x"), &json!(1)));
+        assert_eq!(object["headers"][0], json!(["tidemill-reason", "permanent"]));
+    }
+
+    #[test]
+    fn bytes_are_dumped_sixteen_to_a_row() {
+        assert_eq!(hex_dump(b"\xFFab").trim(), format!("00000000  {:<47}  .ab", "ff 61 62"));
+        assert_eq!(hex_dump(&[0; 33]).lines().count(), 3);
+    }
+}
