@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::dead::DeadArgs;
 use crate::demo::DemoArgs;
+use crate::doctor::DoctorArgs;
 
 /// Horizontally scalable event-processing workers on MQTT.
 #[derive(Debug, Parser)]
@@ -17,4 +19,8 @@ pub(crate) enum Command {
     /// Shows a worker at work: a simulated fleet publishes, a group of instances shares the events, and every single
     /// one is accounted for.
     Demo(Box<DemoArgs>),
+    /// Looks at dead letters, replays and drops them, where they lie in a topic or in a file.
+    Dead(Box<DeadArgs>),
+    /// Finds out by trying what a broker does with groups, which known one it behaves like, and which settings suit it.
+    Doctor(Box<DoctorArgs>),
 }

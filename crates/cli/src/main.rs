@@ -1,7 +1,9 @@
 //! The `tidemill` program. Every command is a module of its own; this file only picks one.
 
 mod args;
+mod dead;
 mod demo;
+mod doctor;
 mod exit;
 mod logs;
 mod paint;
@@ -18,7 +20,10 @@ fn main() -> ExitCode {
         Err(answer) => return exit::of_parsing(&answer),
     };
     let result = match cli.command {
+        Command::Dead(args) => dead::run(&args),
         Command::Demo(args) => demo::run(&args),
+        // It has an exit code of its own for a broker that cannot be used.
+        Command::Doctor(args) => return doctor::run(&args),
     };
     exit::of(result)
 }

@@ -13,9 +13,18 @@ pub(crate) struct Paint {
 impl Paint {
     /// For standard error.
     pub(crate) fn stderr() -> Self {
+        Self::on_terminal(std::io::stderr().is_terminal())
+    }
+
+    /// For standard output.
+    pub(crate) fn stdout() -> Self {
+        Self::on_terminal(std::io::stdout().is_terminal())
+    }
+
+    fn on_terminal(is_terminal: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { on: std::io::stderr().is_terminal() && !no_color && !dumb }
+        Self { on: is_terminal && !no_color && !dumb }
     }
 
     pub(crate) fn good(self, text: &str) -> String {

@@ -10,6 +10,8 @@ use bytes::{Buf, BufMut, BytesMut};
 use crate::convert;
 
 pub use rumqttc::mqttbytes::v4;
+/// The QoS of the packets.
+pub use rumqttc::v5::mqttbytes::QoS as WireQoS;
 pub use rumqttc::v5::mqttbytes::v5;
 
 /// The version of the protocol that a connection speaks.

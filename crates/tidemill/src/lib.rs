@@ -1,3 +1,4 @@
+//! The one crate that users add: core, runtime and sinks under one roof. It owns no code, only names and features.
 #![doc = include_str!("../../../README.md")]
 
 pub use tidemill_core::*;

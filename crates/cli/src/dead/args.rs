@@ -229,10 +229,14 @@ impl BrokerArgs {
     /// What cannot be used, with the option that says it.
     pub(super) fn checked(&self) -> Result<Broker, Failure> {
         let Some(url) = &self.broker else {
-            return Err(Failure::Usage("--broker is missing: name the broker, as in --broker mqtt://host:1883".to_owned()));
+            return Err(Failure::Usage(
+                "--broker is missing: name the broker, as in --broker mqtt://host:1883".to_owned(),
+            ));
         };
         if self.keep < Duration::from_secs(1) {
-            return Err(Failure::Usage("--keep must be at least 1s, or the letters end with the connection".to_owned()));
+            return Err(Failure::Usage(
+                "--keep must be at least 1s, or the letters end with the connection".to_owned(),
+            ));
         }
         if self.patience.is_zero() {
             return Err(Failure::Usage("--patience must be longer than 0s".to_owned()));

@@ -37,7 +37,10 @@ impl DeadFile {
         // Links followed: what is put in the place of the file must not take that of a link.
         let path = fs::canonicalize(path).map_err(|error| failed("open", path, &error))?;
         if !fs::metadata(&path).is_ok_and(|found| found.is_file()) {
-            return Err(Failure::Run(format!("{} is not a regular file: name the file of a file sink", path.display())));
+            return Err(Failure::Run(format!(
+                "{} is not a regular file: name the file of a file sink",
+                path.display()
+            )));
         }
         let file = File::open(&path).map_err(|error| failed("open", &path, &error))?;
         Ok(Self { path, file })
@@ -56,13 +59,16 @@ impl DeadFile {
             .open(&opened.path)
             .map_err(|error| failed("open to change", &opened.path, &error))?;
         let in_use = || {
-            Failure::Run(format!("{shown} is being written by a worker: stop it, or choose a file that it has rotated away"))
+            Failure::Run(format!(
+                "{shown} is being written by a worker: stop it, or choose a file that it has rotated away"
+            ))
         };
         match opened.file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(in_use()),
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                let text = "its file system knows no locks, so a worker could write it meanwhile; copy it to another one";
+                let text =
+                    "its file system knows no locks, so a worker could write it meanwhile; copy it to another one";
                 return Err(Failure::Run(format!("{shown} cannot be changed: {text}")));
             }
             Err(TryLockError::Error(error)) => return Err(failed("lock", &opened.path, &error)),
@@ -99,7 +105,9 @@ impl DeadFile {
                 number += 1;
                 let letter = match bytes.ends_with(b"\n") {
                     true => ndjson::parse(text),
-                    false => Err("the line is not finished: a worker is writing it, or was ended while it did".to_owned()),
+                    false => {
+                        Err("the line is not finished: a worker is writing it, or was ended while it did".to_owned())
+                    }
                 };
                 each(Line { number, start, len: len as u64 }, letter)?;
             }
@@ -240,7 +248,10 @@ mod tests {
         let (_folder, path) = written(&(letter("x") + "\n{\"unfini"));
         let sink = OpenOptions::new().append(true).open(&path).unwrap();
         sink.try_lock().unwrap();
-        assert_eq!(lines(&mut DeadFile::look(&path).unwrap()).iter().map(|line| line.1).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(
+            lines(&mut DeadFile::look(&path).unwrap()).iter().map(|line| line.1).collect::<Vec<_>>(),
+            [true, false]
+        );
         let Err(Failure::Run(why)) = DeadFile::change(&path).map(drop) else { panic!("it was locked") };
         assert!(why.contains("being written by a worker"), "{why}");
         drop(sink);

@@ -21,6 +21,8 @@ use super::stream;
 use crate::exit::Failure;
 
 const KEEP_ALIVE: u16 = 30;
+/// How long a broker may take to hang up.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// Letters that wait to be looked at, beside what the socket holds.
 const AHEAD: usize = 256;
 
@@ -57,7 +59,8 @@ pub(super) struct Inbox {
 /// Opens a connection as far as CONNACK.
 async fn handshake(broker: &Broker, clean: bool) -> Result<(BoxStream, BytesMut, Accepted), Failure> {
     let mqtt = &broker.config.mqtt;
-    let password = mqtt.read_password().map_err(|problem| Failure::Usage(format!("--password-file: {}", problem.why())))?;
+    let password =
+        mqtt.read_password().map_err(|problem| Failure::Usage(format!("--password-file: {}", problem.why())))?;
     let connect = Connect {
         client_id: broker.session.clone(),
         clean,
@@ -78,9 +81,11 @@ async fn handshake(broker: &Broker, clean: bool) -> Result<(BoxStream, BytesMut,
                 Some(Incoming::ConnAck(Err(why))) => return Err(format!("the broker refuses the connection: {why}")),
                 Some(_) => return Err("the peer answers CONNECT with another packet; is it an MQTT broker?".to_owned()),
                 None if stream.read_buf(&mut input).await.map_err(lost)? == 0 => {
-                    return Err("the broker closes the connection instead of answering; does it speak this --broker-version, \
+                    return Err(
+                        "the broker closes the connection instead of answering; does it speak this --broker-version, \
                                 and is it the port for this scheme?"
-                        .to_owned());
+                            .to_owned(),
+                    );
                 }
                 None => {}
             }
@@ -189,7 +194,11 @@ impl Inbox {
                     }
                     Some(Item::Quiet(number)) if number == barrier => break,
                     Some(Item::Quiet(_)) => {}
-                    None => return Err(Failure::Run("the broker does not answer; try again, or raise --patience".to_owned())),
+                    None => {
+                        return Err(Failure::Run(
+                            "the broker does not answer; try again, or raise --patience".to_owned(),
+                        ));
+                    }
                 }
             }
             if came {
@@ -197,8 +206,12 @@ impl Inbox {
             }
             // Some brokers read a queue beside the connection, and answer the ping first.
             match self.next(settle).await? {
-                Some(Item::Letter(letter)) if !take(letter) => return Ok(true),
-                Some(_) => {}
+                Some(Item::Letter(letter)) => {
+                    if !take(letter) {
+                        return Ok(true);
+                    }
+                }
+                Some(Item::Quiet(_)) => {}
                 None => return Ok(false),
             }
         }
@@ -274,11 +287,21 @@ impl Inbox {
 /// There is no connection.
 pub(super) async fn forget(broker: &Broker) -> Result<(), Failure> {
     let (mut stream, _, _) = handshake(broker, true).await?;
+    goodbye(&mut stream).await.map_err(Failure::Run)
+}
+
+/// Says DISCONNECT, and waits a moment for the broker to hang up: then it has seen it.
+async fn goodbye(stream: &mut BoxStream) -> Result<(), String> {
     let mut out = BytesMut::new();
     packets::disconnect(&mut out);
-    stream.write_all(&out).await.map_err(|error| Failure::Run(lost(error)))?;
-    // The goodbye is said; a broker that hangs up first has understood it too.
-    let _ = stream.shutdown().await;
+    stream.write_all(&out).await.map_err(lost)?;
+    stream.flush().await.map_err(lost)?;
+    let hung_up = async {
+        let mut rest = [0; 4096];
+        // Letters that are on their way stay the broker's.
+        while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+    };
+    let _ = timeout(GOODBYE, hung_up).await;
     Ok(())
 }
 
@@ -299,11 +322,14 @@ struct Line {
 impl Line {
     async fn run(mut self) -> Result<(), String> {
         let mut out = BytesMut::new();
+        let items = self.items.clone();
         let mut last_read = Instant::now();
         let mut last_ping = Instant::now();
         loop {
             let mut room = self.items.capacity() > 0;
-            while room && let Some(packet) = packets::read(self.version, &mut self.input).map_err(|error| error.to_string())? {
+            while room
+                && let Some(packet) = packets::read(self.version, &mut self.input).map_err(|error| error.to_string())?
+            {
                 self.take(packet)?;
                 room = self.items.capacity() > 0;
             }
@@ -316,11 +342,7 @@ impl Line {
                 biased;
                 command = self.asked.recv() => match command {
                     Some(Command::Leave) => {
-                        packets::disconnect(&mut out);
-                        self.stream.write_all_buf(&mut out).await.map_err(lost)?;
-                        // The goodbye is said; a broker that hangs up first has understood it too.
-                        let _ = self.stream.shutdown().await;
-                        return Ok(());
+                        return goodbye(&mut self.stream).await;
                     }
                     Some(command) => self.obey(command, &mut out)?,
                     None => return Ok(()),
@@ -334,7 +356,7 @@ impl Line {
                     self.pings.push_back(None);
                     packets::pingreq(&mut out);
                 }
-                permit = self.items.reserve(), if !room => drop(permit.map_err(|_| "nobody reads any more")?),
+                permit = items.reserve(), if !room => drop(permit.map_err(|_| "nobody reads any more")?),
                 read = self.stream.read_buf(&mut self.input), if room => {
                     if read.map_err(lost)? == 0 {
                         return Err("the broker closed the connection; does another client use the same --session?".to_owned());

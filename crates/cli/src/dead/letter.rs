@@ -278,8 +278,11 @@ pub(super) mod tests {
 
     #[test]
     fn an_envelope_is_a_letter() {
-        for (payload, bytes) in [(r#"{"text":"{\"c\":1}"}"#, &b"{\"c\":1}"[..]), (r#"{"hex":"ff007f"}"#, &[0xFF, 0, 0x7F])] {
-            let text = format!(r#"{{"headers":{{"tidemill-reason":"permanent","tidemill-topic":"a"}},"payload":{payload}}}"#);
+        for (payload, bytes) in
+            [(r#"{"text":"{\"c\":1}"}"#, &b"{\"c\":1}"[..]), (r#"{"hex":"ff007f"}"#, &[0xFF, 0, 0x7F])]
+        {
+            let text =
+                format!(r#"{{"headers":{{"tidemill-reason":"permanent","tidemill-topic":"a"}},"payload":{payload}}}"#);
             let carrier = Publication::new(TopicName::new("tidemill/dead/r").unwrap(), text.clone());
             let letter = Letter::of_publication(carrier);
             assert_eq!((letter.topic(), &letter.payload()[..]), (Some("a"), bytes));

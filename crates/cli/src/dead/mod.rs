@@ -98,7 +98,7 @@ async fn look(args: &LookArgs, style: Style) -> Result<Outcome, Failure> {
 }
 
 enum Source<'a> {
-    Topic(Broker),
+    Topic(Box<Broker>),
     File(&'a Path),
 }
 
@@ -109,7 +109,7 @@ fn one_source(source: &SourceArgs) -> Result<Source<'_>, Failure> {
             Err(Failure::Usage("--broker and --file exclude each other here: letters lie in one of the two".to_owned()))
         }
         Some(path) => Ok(Source::File(path)),
-        None if source.broker.is_given() => Ok(Source::Topic(source.broker.checked()?)),
+        None if source.broker.is_given() => Ok(Source::Topic(Box::new(source.broker.checked()?))),
         None => Err(args::no_source()),
     }
 }

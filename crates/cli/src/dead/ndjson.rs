@@ -28,7 +28,9 @@ pub(super) fn parse(line: &[u8]) -> Result<Letter, String> {
     let text = || serde_json::from_str::<String>(payload.get());
     let payload = match payload_encoding.as_deref() {
         // A string unless it was JSON that could be copied.
-        None if !content_type.as_deref().is_some_and(is_json) => Bytes::from(text().map_err(|_| "payload is no string")?),
+        None if !content_type.as_deref().is_some_and(is_json) => {
+            Bytes::from(text().map_err(|_| "payload is no string")?)
+        }
         None => Bytes::from(payload.get().to_owned()),
         Some("text") => Bytes::from(text().map_err(|_| "payload is no string")?),
         Some("base64") => {

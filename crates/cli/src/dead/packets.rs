@@ -12,7 +12,10 @@ const MAX_PACKET: usize = 268_435_460;
 /// What comes from the broker.
 pub(super) enum Incoming {
     ConnAck(Result<Accepted, String>),
-    Letter { pkid: u16, carrier: Publication },
+    Letter {
+        pkid: u16,
+        carrier: Publication,
+    },
     /// Whether the subscription keeps what is published at QoS 1.
     SubAck(Result<(), String>),
     PingResp,
@@ -63,7 +66,9 @@ fn from_v5(packet: v5::Packet) -> Incoming {
         }
         v5::Packet::ConnAck(ack) => {
             let said = ack.properties.and_then(|properties| properties.reason_string);
-            Incoming::ConnAck(Err(said.map_or_else(|| format!("{:?}", ack.code), |said| format!("{:?}: {said}", ack.code))))
+            Incoming::ConnAck(Err(
+                said.map_or_else(|| format!("{:?}", ack.code), |said| format!("{:?}: {said}", ack.code))
+            ))
         }
         v5::Packet::Publish(publish) => {
             let mut properties = Properties::default();

@@ -38,7 +38,9 @@ pub(super) async fn subscribe(broker: &Broker, filter: &str) -> Result<(), Failu
     let mut inbox = Inbox::open(broker).await?;
     let accepted = inbox.accepted();
     let kept = match accepted.expiry {
-        Some(0) => Err(Failure::Run("the broker keeps no sessions; have dead letters written to a file instead".to_owned())),
+        Some(0) => {
+            Err(Failure::Run("the broker keeps no sessions; have dead letters written to a file instead".to_owned()))
+        }
         _ => inbox.subscribe(filter).await,
     };
     // Even when it failed: a session that somebody has made before must not be touched.
@@ -56,7 +58,10 @@ pub(super) async fn subscribe(broker: &Broker, filter: &str) -> Result<(), Failu
         (_, None) => format!("for {} after the last look", days(broker.keep)),
     };
     let goes_on = if accepted.session_present { ", beside what was subscribed before" } else { "" };
-    say(&format!("from now on the broker keeps what is published to {filter} under {:?}{goes_on}, {time}", broker.session));
+    say(&format!(
+        "from now on the broker keeps what is published to {filter} under {:?}{goes_on}, {time}",
+        broker.session
+    ));
     Ok(())
 }
 

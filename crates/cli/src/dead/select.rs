@@ -78,7 +78,8 @@ impl Selection {
     }
 
     fn fits(&self, number: u64, letter: &Letter) -> bool {
-        let told = |wanted: &Option<String>, name| wanted.as_deref().is_none_or(|wanted| letter.told(name) == Some(wanted));
+        let told =
+            |wanted: &Option<String>, name| wanted.as_deref().is_none_or(|wanted| letter.told(name) == Some(wanted));
         let died = letter.died();
         (self.references.is_empty() || self.names(number, Some(&letter.id())))
             && told(&self.route, "tidemill-route")
@@ -113,11 +114,6 @@ impl<'a> Picker<'a> {
         let picks = !self.is_done() && !self.selection.has_filter() && self.selection.names(number, None);
         self.picked += u64::from(picks);
         picks
-    }
-
-    /// How many were picked.
-    pub(super) fn picked(&self) -> u64 {
-        self.picked
     }
 
     /// Whether no more will be picked, whatever comes.

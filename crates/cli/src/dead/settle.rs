@@ -4,6 +4,9 @@
 //! acknowledged its replay, or its copy where it stays. Whenever this stops, a letter is on the pile, or where it should
 //! be, or both.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -59,7 +62,10 @@ pub(super) trait Pile<P>: Send {
 #[async_trait]
 pub(super) trait Publish: Send + Sync {
     /// Starts publishing; the receiver tells when the broker has it.
-    async fn start(&self, publication: Publication) -> Result<oneshot::Receiver<Result<(), PublishError>>, PublishError>;
+    async fn start(
+        &self,
+        publication: Publication,
+    ) -> Result<oneshot::Receiver<Result<(), PublishError>>, PublishError>;
 
     /// Why it takes so long.
     fn trouble(&self) -> Option<String>;
@@ -67,7 +73,10 @@ pub(super) trait Publish: Send + Sync {
 
 #[async_trait]
 impl Publish for Publisher {
-    async fn start(&self, publication: Publication) -> Result<oneshot::Receiver<Result<(), PublishError>>, PublishError> {
+    async fn start(
+        &self,
+        publication: Publication,
+    ) -> Result<oneshot::Receiver<Result<(), PublishError>>, PublishError> {
         Self::start(self, publication).await
     }
 
@@ -207,7 +216,10 @@ impl<'a, P: Send> Settler<'a, P> {
     }
 
     /// The broker's answer: that it has it, or why not.
-    async fn answered(&self, answer: oneshot::Receiver<Result<(), PublishError>>) -> Result<Result<(), String>, Failure> {
+    async fn answered(
+        &self,
+        answer: oneshot::Receiver<Result<(), PublishError>>,
+    ) -> Result<Result<(), String>, Failure> {
         match timeout(self.patience, answer).await {
             Ok(Ok(Ok(()))) => Ok(Ok(())),
             Ok(Ok(Err(PublishError::Closed)) | Err(_)) => Err(self.stopped(Some(&PublishError::Closed))),

@@ -12,7 +12,6 @@ use serde_json::{Map, Value, json};
 
 use super::letter::Letter;
 use crate::exit::Failure;
-use crate::paint::Paint;
 
 /// Characters of an error in the table.
 const ERROR_CHARS: usize = 80;
@@ -84,10 +83,16 @@ impl Printer {
             return Ok(());
         }
         let mut table = Table::new();
-        table.load_preset(NOTHING).set_header(["#", "id", "died", "route", "reason", "topic", "attempts", "bytes", "error"]);
+        table
+            .load_style(NOTHING)
+            .set_header(["#", "id", "died", "route", "reason", "topic", "attempts", "bytes", "error"]);
         // A pipe has no width that a line must fit into.
         let terminal = io::stdout().is_terminal();
-        table.set_content_arrangement(if terminal { ContentArrangement::Dynamic } else { ContentArrangement::Disabled });
+        table.set_content_arrangement(if terminal {
+            ContentArrangement::Dynamic
+        } else {
+            ContentArrangement::Disabled
+        });
         for row in self.rows.drain(..) {
             table.add_row(row);
         }
@@ -148,14 +153,13 @@ fn row(Shown { number, letter, .. }: Shown<'_>) -> [String; 9] {
 }
 
 fn whole(Shown { number, letter, .. }: Shown<'_>) -> String {
-    let paint = Paint::stdout();
     let letter = match letter {
         Ok(letter) => letter,
-        Err(why) => return format!("{}\n  cannot be read: {}\n\n", paint.strong(&format!("letter {number}")), clean(why)),
+        Err(why) => return format!("letter {number}\n  cannot be read: {}\n\n", clean(why)),
     };
-    let mut text = format!("{}\n", paint.strong(&format!("letter {number}  {}", letter.id())));
+    let mut text = format!("letter {number}  {}\n", letter.id());
     let mut line = |name: &str, value: &str| {
-        text.push_str(&format!("  {}  {}\n", paint.faint(&format!("{:<24}", clean(name))), clean(value)));
+        text.push_str(&format!("  {:<24}  {}\n", clean(name), clean(value)));
     };
     if let Some(topic) = letter.carrier_topic() {
         line("lies in", topic);
@@ -248,7 +252,10 @@ mod tests {
     #[test]
     fn control_characters_never_reach_the_terminal() {
         let letter = letter("r", "permanent", "a/\u{1b}[2Jb");
-        for text in [row(Shown { number: 1, letter: Ok(&letter), action: None }).join(" "), whole(Shown { number: 1, letter: Ok(&letter), action: None })] {
+        for text in [
+            row(Shown { number: 1, letter: Ok(&letter), action: None }).join(" "),
+            whole(Shown { number: 1, letter: Ok(&letter), action: None }),
+        ] {
             assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}[2J"), "{text}");
         }
     }
@@ -258,7 +265,10 @@ mod tests {
         let letter = letter("r", "permanent", "a");
         let object = object(Shown { number: 7, letter: Ok(&letter), action: Some("replayed") }, true);
         assert_eq!((&object["number"], &object["attempts"], &object["qos"]), (&json!(7), &json!(3), &json!(1)));
-        assert_eq!((&object["action"], &object["payload"], &object["bytes"]), (&json!("replayed"), &json!("x"), &json!(1)));
+        assert_eq!(
+            (&object["action"], &object["payload"], &object["bytes"]),
+            (&json!("replayed"), &json!("x"), &json!(1))
+        );
         assert_eq!(object["headers"][0], json!(["tidemill-reason", "permanent"]));
     }
 

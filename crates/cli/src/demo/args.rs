@@ -38,6 +38,9 @@ const MAX_ORDERS: u64 = 64_000_000;
 /// Bytes of the events that are on their way at most.
 const MAX_BYTES_AHEAD: u64 = 256 * 1024 * 1024;
 
+/// The worker warns at its start of what its settings mean in production, which a demo is not.
+pub(crate) const LOG: &str = "warn,tidemill_runtime::worker::run=error";
+
 /// Arguments of `tidemill demo`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -95,9 +98,10 @@ pub(crate) struct DemoArgs {
     /// Writes the result to standard output, as one JSON object on the last line
     #[arg(long)]
     pub(crate) json: bool,
-    /// What is logged: a level, or directives such as `info,tidemill_runtime=debug`
-    #[arg(long, value_name = "FILTER", default_value = "warn")]
-    pub(crate) log: String,
+    /// What is logged: a level, or directives such as `info,tidemill_runtime=debug` [default: warnings, without those
+    /// about the settings]
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
 }
 
 fn range(from: u64, to: u64) -> RangedU64ValueParser<u64> {
@@ -220,14 +224,18 @@ impl DemoArgs {
         // Somebody is watching: say soon what is wrong, and come back soon after a broker that restarts.
         mqtt.connect_timeout = Duration::from_secs(5);
         mqtt.startup_timeout = Duration::from_secs(10);
-        mqtt.reconnect.max = Duration::from_secs(1);
+        mqtt.reconnect.min = Duration::from_millis(250);
+        mqtt.reconnect.max = Duration::from_secs(2);
         if let Some(url) = &self.broker {
             mqtt.url.clone_from(url);
             mqtt.broker().map_err(|problem| Failure::Usage(in_options(&problem.to_string())))?;
         }
         let mut config = tidemill::Config::default();
         config.mqtt = mqtt;
-        config.validate().and_then(|()| config.check_files()).map_err(|errors| Failure::Usage(in_options(&errors.to_string())))?;
+        config
+            .validate()
+            .and_then(|()| config.check_files())
+            .map_err(|errors| Failure::Usage(in_options(&errors.to_string())))?;
         Ok(config.mqtt)
     }
 }

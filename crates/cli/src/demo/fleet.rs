@@ -26,6 +26,8 @@ use crate::exit::Failure;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 /// Longest wait for all connections.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Longest wait for the broker to hear that the fleet goes.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// What one connection may have unconfirmed.
 const UNCONFIRMED: usize = 1024;
 /// So many publications pass between two looks at what was confirmed.
@@ -122,10 +124,14 @@ impl Fleet {
 
     /// Says goodbye, as far as the broker listens.
     pub(crate) async fn close(&self) {
+        let mut closing = JoinSet::new();
         for publisher in &self.publishers {
-            if timeout(Duration::from_secs(2), publisher.close()).await.is_err() {
-                publisher.abort();
-            }
+            let publisher = publisher.clone();
+            closing.spawn(async move { publisher.close().await });
+        }
+        let all = async { while closing.join_next().await.is_some() {} };
+        if timeout(CLOSE_LIMIT, all).await.is_err() {
+            self.abort();
         }
     }
 
@@ -254,14 +260,17 @@ fn narrow(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
+/// Tells how a publication ended.
+type Confirmation = oneshot::Receiver<Result<(), PublishError>>;
+
 /// Publications that were handed over and are not confirmed, oldest first.
 struct Unconfirmed<'a> {
-    waiting: VecDeque<(u32, u32, oneshot::Receiver<Result<(), PublishError>>)>,
+    waiting: VecDeque<(u32, u32, Confirmation)>,
     errand: &'a Errand,
 }
 
 impl Unconfirmed<'_> {
-    fn push(&mut self, device: u32, seq: u32, outcome: oneshot::Receiver<Result<(), PublishError>>) {
+    fn push(&mut self, device: u32, seq: u32, outcome: Confirmation) {
         self.errand.progress.started.fetch_add(1, Ordering::Relaxed);
         self.waiting.push_back((device, seq, outcome));
     }

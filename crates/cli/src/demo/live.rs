@@ -88,7 +88,12 @@ struct Speed {
 }
 
 impl Speed {
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for show")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "for show"
+    )]
     fn after(&mut self, events: u64, now_ns: u64) -> u64 {
         let (events_before, before_ns) = self.last;
         let seconds = now_ns.saturating_sub(before_ns) as f64 / 1e9;

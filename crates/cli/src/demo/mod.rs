@@ -25,6 +25,7 @@ mod worker;
 
 use std::sync::Arc;
 
+use tidemill::profile::Profile;
 use tidemill::{Config, WorkerStatus, report as chain, shutdown_signal};
 use tidemill_testkit::broker::{Broker, BrokerConfig};
 use tokio::sync::Semaphore;
@@ -56,7 +57,7 @@ const ALPHABET: &[u8] = b"bcdfghjkmnpqrstvwxz23456789";
 /// # Errors
 /// Wrong arguments, or a run that could not begin. A run that went wrong is told in its report.
 pub(crate) fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
-    let filter = Filter::parse(&args.log)?;
+    let filter = Filter::parse(args.log.as_deref().unwrap_or(args::LOG))?;
     let name: String = (0..8).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect();
     let plan = args.plan(format!("demo-{name}"))?;
     let alerts = Alerts::at(args.alerts.as_deref())?;
@@ -86,6 +87,7 @@ async fn demo(args: &DemoArgs, mut plan: Plan, filter: Filter, alerts: &Alerts) 
     };
     if let Some(broker) = &broker {
         plan.mqtt.url = broker.url();
+        plan.mqtt.broker = Profile::Tidemill;
     }
     let interrupted = CancellationToken::new();
     let _listening = listen(interrupted.clone());
@@ -144,9 +146,12 @@ async fn run_worker(
         end
     };
     let (end, ()) = tokio::join!(watching, live.run(errand, &over));
-    Ok(match worker.leave().await {
-        Ok(status) => Ran { end, status, first_ns },
-        Err((status, why)) => Ran { end: End::Failed(why), status, first_ns },
+    let ended_first = worker.ended().is_cancelled();
+    Ok(match (worker.leave().await, end) {
+        (Ok(status), end) => Ran { end, status, first_ns },
+        // What went wrong first explains the rest.
+        (Err((status, _)), End::Failed(why)) if !ended_first => Ran { end: End::Failed(why), status, first_ns },
+        (Err((status, why)), _) => Ran { end: End::Failed(why), status, first_ns },
     })
 }
 

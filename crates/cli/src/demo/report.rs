@@ -123,7 +123,7 @@ impl Report<'_> {
         };
         let speed = paint.strong(&format!("{} events/s", grouped(whole(self.events_per_s()))));
         let _ = writeln!(text, "  {speed} over {:.2} s   {alerts}", seconds(self.elapsed_ns));
-        if self.plan.rate == 0 {
+        if self.plan.rate == 0 && self.is_good() {
             let note = "Flat out, latency is time spent in queues; --rate N shows how fast events pass.";
             let _ = writeln!(text, "  {}", paint.faint(note));
         }

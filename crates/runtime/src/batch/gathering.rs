@@ -49,10 +49,13 @@ impl Open {
         self.entries.retain(|entry| !entry.reply.is_closed());
         self.bytes = self.entries.iter().map(Entry::size_bytes).sum();
     }
+}
 
-    fn close(self) {
+/// Hands the batch out.
+fn close(open: &mut Option<Open>) {
+    if let Some(Open { close, entries, .. }) = open.take() {
         // The waiting side may be gone with its runtime; whoever waits in the batch hears of it when this is dropped.
-        drop(self.close.send(self.entries));
+        drop(close.send(entries));
     }
 }
 
@@ -86,7 +89,7 @@ impl Gathering {
         if let Some(open) = &mut state.open
             && (open.close.is_closed() || !self.has_room(open, bytes))
         {
-            state.open.take().map(Open::close);
+            close(&mut state.open);
         }
         let mut begun = None;
         let open = state.open.get_or_insert_with(|| {
@@ -99,7 +102,7 @@ impl Gathering {
         open.entries.push(entry);
         // One that has room for nothing more need not wait.
         if !self.has_room(open, 0) {
-            state.open.take().map(Open::close);
+            close(&mut state.open);
         }
         begun
     }

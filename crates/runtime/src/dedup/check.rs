@@ -12,16 +12,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tidemill_core::{BoxError, Event, report};
-use tokio::time::{Instant, timeout};
-use tracing::{error, info, warn};
+use tidemill_core::{BoxError, Event};
+use tokio::time::timeout;
+use tracing::error;
 
+use super::breaker::Breaker;
 use super::{DedupKey, DedupStore, IdempotencyKey};
 
 /// How long a store may take to answer. A local server takes a thousandth of it.
 const LIMIT: Duration = Duration::from_millis(500);
-/// How long a store that failed is left alone.
-const REST: Duration = Duration::from_secs(1);
 
 /// What is known of an event before it is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,8 +130,8 @@ impl Dedup {
         }
         match catch_unwind(AssertUnwindSafe(|| self.store.try_contains(&key))) {
             Ok(None) => Err(key),
-            Ok(Some(known)) => Ok(self.answered(key, Ok(known))),
-            Err(panic) => Ok(self.answered(key, Err(panicked(&*panic)))),
+            Ok(Some(known)) => Ok(self.answered(key, &Ok(known))),
+            Err(panic) => Ok(self.answered(key, &Err(panicked(&*panic)))),
         }
     }
 
@@ -140,7 +139,7 @@ impl Dedup {
     ///
     /// Cancel-safe: it changes nothing but counters.
     pub async fn ask(&self, key: DedupKey) -> Check {
-        self.answered(key, self.limited(self.store.contains(&key)).await)
+        self.answered(key, &self.limited(self.store.contains(&key)).await)
     }
 
     /// Remembers the key of an event that was handled. ORDER: call it after every record of the event was written, and
@@ -152,7 +151,7 @@ impl Dedup {
     pub async fn confirm(&self, key: DedupKey) {
         if self.breaker.may_ask(self.limit) {
             if !self.try_confirm(key) {
-                self.inserted(self.limited(self.store.insert(&key)).await);
+                self.inserted(&self.limited(self.store.insert(&key)).await);
             }
         } else {
             self.counters.unconfirmed.fetch_add(1, Ordering::Relaxed);
@@ -164,8 +163,8 @@ impl Dedup {
     pub fn try_confirm(&self, key: DedupKey) -> bool {
         match catch_unwind(AssertUnwindSafe(|| self.store.try_insert(&key))) {
             Ok(false) => return false,
-            Ok(true) => self.inserted(Ok(())),
-            Err(panic) => self.inserted(Err(panicked(&*panic))),
+            Ok(true) => self.inserted(&Ok(())),
+            Err(panic) => self.inserted(&Err(panicked(&*panic))),
         }
         true
     }
@@ -208,7 +207,7 @@ impl Dedup {
         }
     }
 
-    fn answered(&self, key: DedupKey, answer: Result<bool, BoxError>) -> Check {
+    fn answered(&self, key: DedupKey, answer: &Result<bool, BoxError>) -> Check {
         self.breaker.note(answer.as_ref().err());
         self.counted(match answer {
             Ok(true) => Check::Duplicate,
@@ -217,7 +216,7 @@ impl Dedup {
         })
     }
 
-    fn inserted(&self, answer: Result<(), BoxError>) {
+    fn inserted(&self, answer: &Result<(), BoxError>) {
         self.breaker.note(answer.as_ref().err());
         let counter = if answer.is_ok() { &self.counters.confirmed } else { &self.counters.unconfirmed };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -261,52 +260,6 @@ pub struct DedupStats {
     pub confirmed: u64,
     /// Keys that could not be inserted: when their events come again, they are handled again.
     pub unconfirmed: u64,
-}
-
-/// Leaves a store alone that fails, so that events need not wait for the limit one after another.
-struct Breaker {
-    epoch: Instant,
-    /// When the store may be asked again, in milliseconds since the epoch; zero while it answers.
-    until: AtomicU64,
-}
-
-impl Breaker {
-    fn new() -> Self {
-        Self { epoch: Instant::now(), until: AtomicU64::new(0) }
-    }
-
-    fn after(&self, delay: Duration) -> u64 {
-        u64::try_from(self.epoch.elapsed().saturating_add(delay).as_millis()).unwrap_or(u64::MAX).max(1)
-    }
-
-    /// Whether the store may be asked now. Of those that come when its rest is over, one may.
-    fn may_ask(&self, limit: Duration) -> bool {
-        let until = self.until.load(Ordering::Relaxed);
-        if until == 0 {
-            return true;
-        }
-        until <= self.after(Duration::ZERO)
-            && self
-                .until
-                .compare_exchange(until, self.after(limit.saturating_add(REST)), Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-    }
-
-    fn note(&self, failure: Option<&BoxError>) {
-        match failure {
-            None if self.until.load(Ordering::Relaxed) == 0 => {}
-            None => {
-                if self.until.swap(0, Ordering::Relaxed) != 0 {
-                    info!("the dedup store answers again");
-                }
-            }
-            Some(failure) => {
-                if self.until.swap(self.after(REST), Ordering::Relaxed) == 0 {
-                    warn!(error = report(&**failure), "the dedup store fails; events are handled unchecked");
-                }
-            }
-        }
-    }
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> BoxError {

@@ -12,6 +12,9 @@ use bytes::Bytes;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use tidemill_core::Event;
 
+/// Tells the idempotency key of an event, if it has one.
+pub type KeyFunction = dyn Fn(&Event) -> Option<Bytes> + Send + Sync;
+
 /// Where an event's idempotency key comes from. It must be the same in every delivery of one event and different in any
 /// two events: what has the key of an event that was handled before is acknowledged and **not handled**.
 ///
@@ -26,7 +29,7 @@ pub enum IdempotencyKey {
     /// Everything that the route captured from the topic, where the topic names one event: `orders/{id}/created`.
     Captures,
     /// Whatever the function says. It runs in the dispatcher: keep it short and free of waiting.
-    Function(Arc<dyn Fn(&Event) -> Option<Bytes> + Send + Sync>),
+    Function(Arc<KeyFunction>),
     /// A hash of topic and payload.
     ///
     /// **Loses events that look alike.** Two true readings of one device may be equal, byte for byte: a temperature

@@ -15,6 +15,7 @@
 //! What this does not do: two copies of an event that are under way at the same time, on two replicas or before and
 //! after a lost connection, are both handled, since neither is finished when the other is checked.
 
+mod breaker;
 mod check;
 mod key;
 mod memory;
@@ -23,7 +24,7 @@ mod redis;
 mod store;
 
 pub use check::{Check, Dedup, DedupStats};
-pub use key::{DedupKey, IdempotencyKey};
+pub use key::{DedupKey, IdempotencyKey, KeyFunction};
 pub use memory::{MemoryLimits, MemoryStore};
 #[cfg(feature = "redis")]
 pub use redis::{RedisSettings, RedisStore, RedisStoreError, RedisStoreErrorKind};

@@ -1,7 +1,9 @@
 //! Cutting an attempt from outside: the stall ladder's way to end a handler that does not come back.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 
 use futures_util::task::AtomicWaker;
 use tidemill_core::topic::TopicName;
@@ -53,6 +55,15 @@ impl Cut {
     pub(crate) fn poll(&self, waker: &std::task::Waker) -> bool {
         self.waker.register(waker);
         self.demanded() != Demand::None
+    }
+
+    /// Ready when the event is to go to the dead letters. Cancel-safe.
+    pub(crate) async fn buried(&self) {
+        poll_fn(|cx| {
+            self.waker.register(cx.waker());
+            if self.demanded() == Demand::Bury { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     pub(crate) fn set_topic(&self, topic: &TopicName) {

@@ -58,8 +58,6 @@ pub(crate) struct Setup {
     pub(crate) routes: Vec<Arc<RouteRuntime>>,
     /// How many handlers may wait at a time.
     pub(crate) concurrency: usize,
-    /// How many events the session takes in before it stops reading.
-    pub(crate) window: usize,
     /// When the stall watch acts; zero switches it off.
     pub(crate) stall_after: Duration,
     pub(crate) metrics: InstanceMetrics,
@@ -82,8 +80,6 @@ pub(crate) struct Dispatcher {
     inline: u64,
     stall: StallWatch,
     status: Arc<Status>,
-    /// How many events the session takes in before it stops reading.
-    window: usize,
     force: CancellationToken,
 }
 
@@ -95,7 +91,7 @@ impl fmt::Debug for Dispatcher {
 
 impl Dispatcher {
     pub(crate) fn new(setup: Setup) -> Self {
-        let Setup { link, status, router, routes, concurrency, window, stall_after, metrics, force } = setup;
+        let Setup { link, status, router, routes, concurrency, stall_after, metrics, force } = setup;
         Self {
             spare: routes.iter().map(|_| None).collect(),
             tally: Tally::new(routes.len()),
@@ -110,7 +106,6 @@ impl Dispatcher {
             inline: 0,
             stall: StallWatch::new(stall_after),
             status,
-            window,
             force,
         }
     }
@@ -140,7 +135,7 @@ impl Dispatcher {
                 biased;
                 () = &mut forced => break,
                 () = &mut look, if watching.is_some() => {
-                    self.stall.look(Instant::now(), self.status.occupied() >= self.window);
+                    self.stall.look(Instant::now(), self.status.is_full());
                 }
                 Some(climbed) = self.ladders.next(), if !self.ladders.is_empty() => self.ended(&climbed),
                 () = self.link.inbound_ready() => {}
@@ -315,7 +310,7 @@ impl Dispatcher {
     }
 
     fn settle(&mut self, climbed: &Climbed) {
-        self.stall.end(climbed.climb.watched);
+        self.stall.end(climbed.climb.received, climbed.climb.watched);
         let at = usize::from(climbed.climb.route.id);
         match climbed.step {
             Step::Finished(outcome) => {

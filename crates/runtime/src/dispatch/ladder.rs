@@ -105,6 +105,12 @@ impl Climb {
             if self.link.is_stale(self.ack) {
                 return Step::Finished(Outcome::Abandoned);
             }
+            let death = |reason| Death {
+                reason,
+                error: report(failure.source()),
+                attempts: attempt,
+                first_seen: self.received_wall,
+            };
             let decision = match attempted.work.cut.demanded() {
                 Demand::Bury => Decision::Bury("stalled"),
                 _ => self.decide(&failure, attempt, started, &mut backoff),
@@ -113,13 +119,7 @@ impl Climb {
                 Decision::Retry(delay) => delay,
                 Decision::Bury(reason) => match &route.dead_letters {
                     Some(destination) => {
-                        let death = Death {
-                            reason,
-                            error: report(failure.source()),
-                            attempts: attempt,
-                            first_seen: self.received_wall,
-                        };
-                        return self.bury(destination, &attempted.work.event, death).await;
+                        return self.bury(destination, &attempted.work.event, death(reason)).await;
                     }
                     None => {
                         let delay = backoff.longest();
@@ -150,10 +150,16 @@ impl Climb {
                 tokio::select! {
                     () = sleep(delay) => {}
                     () = &mut lost => {}
+                    () = attempted.work.cut.buried(), if route.dead_letters.is_some() => {}
                 }
             }
             if self.link.is_stale(self.ack) {
                 return Step::Finished(Outcome::Abandoned);
+            }
+            if attempted.work.cut.demanded() == Demand::Bury
+                && let Some(destination) = &route.dead_letters
+            {
+                return self.bury(destination, &attempted.work.event, death("stalled")).await;
             }
             if is_expired(&attempted.work.event, self.received) {
                 return self.expired(&attempted.work).await;

@@ -17,7 +17,6 @@ use super::route::RouteRuntime;
 struct Active {
     route: Arc<RouteRuntime>,
     cut: Arc<Cut>,
-    since: Instant,
     rung: u32,
 }
 
@@ -25,7 +24,8 @@ struct Active {
 #[derive(Debug)]
 pub(crate) struct StallWatch {
     after: Duration,
-    active: BTreeMap<u64, Active>,
+    /// By the time of receipt, then in the order they began to wait.
+    active: BTreeMap<(Instant, u64), Active>,
     next: u64,
 }
 
@@ -35,16 +35,16 @@ impl StallWatch {
         Self { after, active: BTreeMap::new(), next: 0 }
     }
 
-    /// An event has begun to wait. Gives the number to [`end`](Self::end) it with.
+    /// An event that was received at `since` has begun to wait. Gives the number to [`end`](Self::end) it with.
     pub(crate) fn begin(&mut self, route: &Arc<RouteRuntime>, cut: Arc<Cut>, since: Instant) -> u64 {
         let number = self.next;
         self.next += 1;
-        self.active.insert(number, Active { route: Arc::clone(route), cut, since, rung: 0 });
+        self.active.insert((since, number), Active { route: Arc::clone(route), cut, rung: 0 });
         number
     }
 
-    pub(crate) fn end(&mut self, number: u64) {
-        self.active.remove(&number);
+    pub(crate) fn end(&mut self, since: Instant, number: u64) {
+        self.active.remove(&(since, number));
     }
 
     pub(crate) fn clear(&mut self) {
@@ -53,7 +53,7 @@ impl StallWatch {
 
     /// When the oldest event was received.
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.active.values().next().map(|active| active.since)
+        self.active.keys().next().map(|(since, _)| *since)
     }
 
     /// When to look again; `None` while there is nothing to watch.
@@ -61,9 +61,9 @@ impl StallWatch {
         if self.after.is_zero() {
             return None;
         }
-        let oldest = self.active.values().next()?;
+        let ((since, _), oldest) = self.active.first_key_value()?;
         let now = Instant::now();
-        let due = oldest.since + self.after * (oldest.rung + 1);
+        let due = *since + self.after * (oldest.rung + 1);
         // Not at once again when the window has room: then there is nothing to do yet.
         Some(due.max(now + self.after / 10))
     }
@@ -73,8 +73,8 @@ impl StallWatch {
         if self.after.is_zero() || !full {
             return;
         }
-        let Some(oldest) = self.active.values_mut().next() else { return };
-        let age = now.saturating_duration_since(oldest.since);
+        let Some(((since, _), oldest)) = self.active.iter_mut().next() else { return };
+        let age = now.saturating_duration_since(*since);
         if age < self.after * (oldest.rung + 1) {
             return;
         }

@@ -67,7 +67,8 @@ impl BrokerProfile {
                 return refuse(why, other_broker);
             }
             Sharing::ByClientId => {
-                let why = format!("{title} makes groups by client IDs of the form A:org:app and refuses shared filters");
+                let why =
+                    format!("{title} makes groups by client IDs of the form A:org:app and refuses shared filters");
                 return refuse(why, "remove group.name");
             }
             Sharing::Yes | Sharing::Unknown => {}
@@ -89,13 +90,14 @@ impl BrokerProfile {
         match self.keeps_sessions {
             Known::Yes => Advice::Safe,
             Known::No => warn(
-                format!("{title} does not keep what belongs to a session without a connection, so that a restart loses it"),
+                format!(
+                    "{title} does not keep what belongs to a session without a connection, so that a restart loses it"
+                ),
                 "use a broker that keeps sessions",
             ),
-            Known::Unknown => warn(
-                format!("whether {title} keeps the session of a member that restarts is not known"),
-                self.look(),
-            ),
+            Known::Unknown => {
+                warn(format!("whether {title} keeps the session of a member that restarts is not known"), self.look())
+            }
         }
     }
 

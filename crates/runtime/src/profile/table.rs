@@ -40,7 +40,8 @@ const MOSQUITTO: BrokerProfile = BrokerProfile {
     receive_maximum: ReceiveMaximum::Overshot,
     qos2_on_share: Known::Yes,
     note: "Set `max_queued_messages 0`, or a number above every backlog: beyond 1000 events per member it drops what \
-           it has confirmed. `max_inflight_messages` limits clients that speak MQTT 3.1.1.",
+           it has confirmed. `max_inflight_messages` limits clients that speak MQTT 3.1.1. `set_tcp_nodelay true` takes \
+           40 ms off the way of a single event.",
     source: "measured: 2.0.11; source: subs.c; threads: eclipse-mosquitto/mosquitto #2662, #1747, #2301",
     ..GENERIC
 };

@@ -4,7 +4,6 @@
 //! receive anything.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidemill_core::report;
@@ -18,6 +17,7 @@ use super::error::{SessionError, SessionErrorKind};
 use super::handshake::{ConnectOptions, handshake, write_disconnect};
 use super::link::Link;
 use super::outgoing::Outgoing;
+use super::parting::{Parting, PartingCell};
 use super::reason::{Advice, Reason};
 use super::running::{End, Running, Settings, Unreleased};
 use super::status::{Phase, Status};
@@ -45,8 +45,8 @@ pub(crate) struct Connection {
     pub(crate) leave: CancellationToken,
     /// Stop at once.
     pub(crate) force: CancellationToken,
-    /// Leaving also ends the session on the broker.
-    pub(crate) for_good: Arc<AtomicBool>,
+    /// How to leave.
+    pub(crate) parting: Arc<PartingCell>,
 }
 
 impl Connection {
@@ -59,6 +59,7 @@ impl Connection {
         self.outgoing.close();
         self.status.set_phase(Phase::Ended);
         self.status.set_occupied(0, 0);
+        self.status.set_full(false);
         self.link.close();
         result
     }
@@ -72,8 +73,7 @@ impl Connection {
             let opened = tokio::select! {
                 biased;
                 () = self.force.cancelled() => return Ok(()),
-                // Nothing is unacknowledged between sessions, so there is nothing to leave.
-                () = self.leave.cancelled() => return Ok(()),
+                () = self.may_go() => return Ok(()),
                 opened = timeout(self.connect_timeout, open(&*self.connector, &self.options, &self.settings)) => opened,
             };
             let error = match opened {
@@ -103,8 +103,9 @@ impl Connection {
                         status: &self.status,
                         keep_alive: opened.keep_alive,
                         paused: self.paused.clone(),
-                        for_good: &self.for_good,
+                        parting: &self.parting,
                         released: &mut released,
+                        stopped_reading: false,
                     };
                     let end = Box::pin(running.run(&self.leave, &self.force)).await;
                     self.outgoing.end_session();
@@ -148,7 +149,7 @@ impl Connection {
             warn!(instance = client_id, error = report(&error), ?delay, "connecting again after a delay");
             tokio::select! {
                 () = self.force.cancelled() => return Ok(()),
-                () = self.leave.cancelled() => return Ok(()),
+                () = self.may_go() => return Ok(()),
                 () = sleep(delay) => {}
             }
         }
@@ -156,10 +157,20 @@ impl Connection {
 }
 
 impl Connection {
+    /// Waits until it is told to leave and can do so without a session. An ephemeral one can: nothing is unacknowledged
+    /// between sessions. One whose session lives on and that leaves for good cannot: the broker holds a subscription and
+    /// perhaps events for it, which nobody else would ever ask for. It connects once more and leaves in order.
+    async fn may_go(&self) {
+        self.leave.cancelled().await;
+        if !self.options.clean_start && self.parting.get() == Parting::ForGood {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Whether the session must be ended by a clean one, because DISCONNECT cannot say so.
     fn must_forget(&self) -> bool {
         let durable = !self.options.clean_start && self.options.version == MqttVersion::V3_1_1;
-        durable && self.for_good.load(Ordering::Acquire)
+        durable && self.parting.get() == Parting::ForGood
     }
 
     /// Ends the session that the broker keeps: connects cleanly once and disconnects `[MQTT-3.1.2-6]`.

@@ -97,6 +97,8 @@ pub(crate) struct Link {
     finished: Mutex<Finished>,
     finished_ready: Notify,
     session_lost: Notify,
+    /// How often the dispatcher has taken what waited: its progress.
+    taken: AtomicU64,
     /// First number that can still be acknowledged: everything below belongs to an ended session (G3).
     floor: AtomicU64,
 }
@@ -133,6 +135,7 @@ impl Link {
         emptied.deliveries.clear();
         emptied.bursts.clear();
         emptied.dropped = 0;
+        self.taken.fetch_add(1, Ordering::Relaxed);
         let mut inbound = lock(&self.inbound);
         emptied.closed = inbound.closed;
         std::mem::swap(&mut *inbound, emptied);
@@ -142,6 +145,11 @@ impl Link {
     /// Dispatcher: waits until there may be something to take. Cancel-safe.
     pub(crate) async fn inbound_ready(&self) {
         self.inbound_ready.notified().await;
+    }
+
+    /// How often the dispatcher has looked here.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Whether deliveries wait that the dispatcher has not taken.

@@ -17,6 +17,7 @@ mod error;
 mod handshake;
 pub(crate) mod link;
 mod outgoing;
+mod parting;
 mod properties;
 mod publisher;
 mod reason;
@@ -31,6 +32,7 @@ pub(crate) use backoff::Backoff;
 pub(crate) use connection::Connection;
 pub(crate) use handshake::ConnectOptions;
 pub(crate) use outgoing::Outgoing;
+pub(crate) use parting::{Parting, PartingCell};
 pub(crate) use running::Settings;
 pub(crate) use status::Status;
 

@@ -89,7 +89,7 @@ impl Publisher {
             paused: watch::channel(Vec::new()).1,
             leave: publisher.leave.clone(),
             force: publisher.force.clone(),
-            for_good: Arc::default(),
+            parting: Arc::default(),
         };
         (publisher, connection)
     }
@@ -114,6 +114,11 @@ impl Publisher {
         let (done, outcome) = oneshot::channel();
         self.requests.send(Request { publication, done }).await.map_err(|_| PublishError::Closed)?;
         Ok(outcome)
+    }
+
+    /// Whether the connection has ended for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.requests.is_closed()
     }
 
     /// Waits until the connection is up, or has ended for good.

@@ -6,7 +6,6 @@
 //!
 //! INVARIANT (G5): it stops decoding and reading at the high-water mark, and goes on acknowledging and pinging.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -21,6 +20,7 @@ use super::error::{SessionError, SessionErrorKind};
 use super::handshake::{write_disconnect, write_disconnect_for_good};
 use super::link::{Ack, Delivery, Finished, Link};
 use super::outgoing::Outgoing;
+use super::parting::{Parting, PartingCell};
 use super::reason::Reason;
 use super::status::{Phase, Status};
 use super::subscriptions::Subscriptions;
@@ -30,6 +30,8 @@ use crate::config::{Config, MqttVersion, Overflow};
 
 /// How long the goodbye of a failed session may take.
 const GOODBYE: Duration = Duration::from_millis(500);
+/// How long the broker may take to close a connection on which something was left unread.
+const LAST_READ: Duration = Duration::from_secs(5);
 
 /// What stays the same over all sessions of an instance.
 #[derive(Clone, Debug)]
@@ -88,6 +90,8 @@ enum Leaving {
     Draining,
     /// Nothing is unfinished and a ping is on its way: when its answer comes before any event, the broker has no more.
     Barrier,
+    /// Finishing what was received and reading nothing more: the broker keeps the rest, and the subscriptions.
+    Pausing,
     /// DISCONNECT is written.
     Goodbye,
 }
@@ -103,10 +107,12 @@ pub(crate) struct Running<'a> {
     pub(crate) keep_alive: Duration,
     /// Which filters are paused, by their place; one beyond the end is not.
     pub(crate) paused: watch::Receiver<Vec<bool>>,
-    /// Leaving also ends the session on the broker.
-    pub(crate) for_good: &'a AtomicBool,
+    /// How to leave.
+    pub(crate) parting: &'a PartingCell,
     /// QoS 0 events that are not finished, over all sessions, and their bytes.
     pub(crate) released: &'a mut Unreleased,
+    /// Whatever else comes is for the next session.
+    pub(crate) stopped_reading: bool,
 }
 
 /// QoS 0 events that were handed over and are not finished.
@@ -128,6 +134,8 @@ struct Turn<'a> {
     ping_sent: Instant,
     /// The input buffer may hold a whole packet that was not decoded for want of room.
     undecoded: bool,
+    /// Reading was paused at some time since the clocks were last looked at.
+    held_back: bool,
 }
 
 impl Running<'_> {
@@ -145,6 +153,7 @@ impl Running<'_> {
             pings: 0,
             ping_sent: now,
             undecoded: true,
+            held_back: false,
         };
         if let Err(error) = self.reconcile(&mut turn) {
             return self.fail(error, Reason::UNSPECIFIED).await;
@@ -160,9 +169,13 @@ impl Running<'_> {
             }
             if turn.leaving == Leaving::Goodbye {
                 // The broker may close first: the goodbye has been said either way.
-                let _ = tokio::time::timeout(GOODBYE, self.wire.close()).await;
+                let _ = match self.stopped_reading {
+                    true => tokio::time::timeout(LAST_READ, self.wire.close_unread()).await,
+                    false => tokio::time::timeout(GOODBYE, self.wire.close()).await,
+                };
                 return End::Left;
             }
+            turn.held_back |= !self.may_read();
             let interest =
                 Interest { read: self.may_read() && !turn.undecoded, flush: self.outgoing.awaits_flush() };
             let can_request = self.outgoing.has_room();
@@ -225,6 +238,7 @@ impl Running<'_> {
             turn.last_write = turn.last_read.max(turn.last_write);
         }
         self.status.set_occupied(self.window.len(), self.window.occupied() + self.released.events);
+        self.status.set_full(!self.has_room());
         Ok(())
     }
 
@@ -258,7 +272,8 @@ impl Running<'_> {
     /// Whether more may be taken in. Events at QoS 0 that overflow are dropped, by setting, rather than left waiting.
     fn may_read(&self) -> bool {
         let drops = self.settings.qos == QoS::AtMostOnce && self.settings.qos0_overflow == Overflow::DropNewest;
-        self.has_room() || (drops && !self.wire.input.first().is_some_and(|first| codec::is_qos1_publish(*first)))
+        !self.stopped_reading
+            && (self.has_room() || (drops && !self.wire.input.first().is_some_and(|first| codec::is_qos1_publish(*first))))
     }
 
     fn decode_burst(&mut self, turn: &mut Turn<'_>) -> Result<(), (SessionError, Reason)> {
@@ -432,6 +447,12 @@ impl Running<'_> {
 
     fn start_leaving(&mut self, turn: &mut Turn<'_>) -> Result<(), SessionError> {
         self.status.set_phase(Phase::Leaving);
+        if self.parting.get() == Parting::KeepPlace {
+            self.stopped_reading = true;
+            turn.subscriptions.forget_change();
+            turn.leaving = Leaving::Pausing;
+            return Ok(());
+        }
         let outgoing = &mut *self.outgoing;
         let asked = turn
             .subscriptions
@@ -448,14 +469,18 @@ impl Running<'_> {
 
     fn continue_leaving(&mut self, turn: &mut Turn<'_>) {
         match turn.leaving {
+            Leaving::Pausing if self.window.occupied() == 0 && self.released.events == 0 => {
+                write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output);
+                turn.leaving = Leaving::Goodbye;
+            }
             Leaving::Draining if turn.pings == 0 && self.is_idle(turn) => {
                 self.ping(turn);
                 turn.leaving = Leaving::Barrier;
             }
             Leaving::Barrier if turn.pings == 0 && self.is_idle(turn) => {
-                match self.for_good.load(Ordering::Acquire) {
-                    true => write_disconnect_for_good(self.settings.version, &mut self.wire.output),
-                    false => write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output),
+                match self.parting.get() {
+                    Parting::ForGood => write_disconnect_for_good(self.settings.version, &mut self.wire.output),
+                    _ => write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output),
                 }
                 turn.leaving = Leaving::Goodbye;
             }
@@ -500,7 +525,8 @@ impl Running<'_> {
         if turn.subscriptions.deadline().is_some_and(|until| now >= until) {
             return Err(SessionError::new(SessionErrorKind::Timeout, "the broker did not answer SUBSCRIBE in time"));
         }
-        let reading = self.may_read();
+        // Reading must have gone on all the time: where it has just begun again, the answer may wait to be read.
+        let reading = !std::mem::take(&mut turn.held_back) && self.may_read();
         if turn.pings > 0 {
             // Any byte is a sign of life; and an answer cannot be seen while reading pauses.
             let heard = turn.last_read > turn.ping_sent;

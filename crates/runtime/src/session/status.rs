@@ -1,7 +1,7 @@
 //! What the rest of the worker sees of an instance's connection: its phase, as something to wait for, and counters that
 //! cost the session one store per burst.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
@@ -49,6 +49,7 @@ pub(crate) struct Status {
     connects: AtomicU64,
     unacked: AtomicUsize,
     occupied: AtomicUsize,
+    full: AtomicBool,
     last_error: std::sync::Mutex<Option<String>>,
 }
 
@@ -62,6 +63,7 @@ impl Default for Status {
             connects: AtomicU64::new(0),
             unacked: AtomicUsize::new(0),
             occupied: AtomicUsize::new(0),
+            full: AtomicBool::new(false),
             last_error: std::sync::Mutex::new(None),
         }
     }
@@ -118,6 +120,16 @@ impl Status {
     /// Everything that counts against the high-water mark.
     pub(crate) fn occupied(&self) -> usize {
         self.occupied.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the session has reached its high-water mark, in events or in bytes.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
+    /// Whether the session has no room for another event.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_last_error(&self, error: Option<String>) {

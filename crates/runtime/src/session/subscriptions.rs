@@ -100,6 +100,11 @@ impl<'a> Subscriptions<'a> {
         Ok(Some(pkid))
     }
 
+    /// Waits for no answer any more.
+    pub(crate) fn forget_change(&mut self) {
+        self.change = None;
+    }
+
     /// Takes in a SUBACK.
     pub(crate) fn subscribed(&mut self, pkid: u16, qos: QoS, reasons: &[Reason]) -> Result<(), SessionError> {
         let Some(change) = self.change.take_if(|change| change.subscribe && change.pkid == pkid) else { return Ok(()) };

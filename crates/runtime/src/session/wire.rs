@@ -115,4 +115,18 @@ impl Wire {
         poll_fn(|cx| self.poll_write_out(cx)).await?;
         poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await
     }
+
+    /// The same, then reads and forgets what still comes until the peer closes too. A TCP socket that is closed with
+    /// something unread resets the connection, and what was written last may not arrive then.
+    pub(crate) async fn close_unread(mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_write_out(cx)).await?;
+        poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await?;
+        loop {
+            self.input.clear();
+            self.input.reserve(SMALL_READ);
+            if poll_fn(|cx| poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
 }

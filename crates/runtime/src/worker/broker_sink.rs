@@ -2,14 +2,13 @@
 //! the first of them comes. Never over an instance's connection: one that has stopped reading could not see the PUBACKs.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
 use tidemill_core::topic::TopicName;
 use tidemill_core::{Properties, Publication, Record, Rejection, Sink, SinkError};
-use tokio::sync::OnceCell;
 use tracing::warn;
 
 use crate::config::MqttVersion;
@@ -18,16 +17,26 @@ use crate::session::{PublishError, Publisher};
 /// A publishing connection that starts when it is first needed, shared by the sinks that need one.
 pub(super) struct LazyPublisher {
     start: Box<dyn Fn() -> Publisher + Send + Sync>,
-    publisher: OnceCell<Publisher>,
+    publisher: Mutex<Option<Publisher>>,
 }
 
 impl LazyPublisher {
     pub(super) fn new(start: impl Fn() -> Publisher + Send + Sync + 'static) -> Self {
-        Self { start: Box::new(start), publisher: OnceCell::new() }
+        Self { start: Box::new(start), publisher: Mutex::new(None) }
     }
 
-    async fn get(&self) -> &Publisher {
-        self.publisher.get_or_init(|| async { (self.start)() }).await
+    /// The connection. Where the last one was refused for good it is another one: the events that wait for it have
+    /// nowhere else to go, and whatever refused it may have been mended.
+    fn get(&self) -> Publisher {
+        let mut current = self.lock();
+        match &*current {
+            Some(publisher) if !publisher.is_closed() => publisher.clone(),
+            _ => current.insert((self.start)()).clone(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Publisher>> {
+        self.publisher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,7 +112,7 @@ fn hex(bytes: &[u8]) -> String {
 #[async_trait]
 impl Sink for BrokerSink {
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
-        let publisher = self.publisher.get().await;
+        let publisher = self.publisher.get();
         let mut waiting = Vec::with_capacity(batch.len());
         let mut rejections = Vec::new();
         for (index, record) in batch.iter().enumerate() {
@@ -138,9 +147,9 @@ impl Sink for BrokerSink {
 
     async fn close(&self) -> Result<(), SinkError> {
         // Shared by two sinks: the one that closes last closes it.
-        if Arc::strong_count(&self.publisher) == 1
-            && let Some(publisher) = self.publisher.publisher.get()
-        {
+        let last = Arc::strong_count(&self.publisher) == 1;
+        let publisher = if last { self.publisher.lock().take() } else { None };
+        if let Some(publisher) = publisher {
             publisher.close().await;
         }
         Ok(())

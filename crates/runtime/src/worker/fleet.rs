@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tidemill_core::report;
+use tidemill_core::{QoS, report};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{error, info, warn};
 
@@ -19,7 +19,7 @@ use super::io_threads::IoThreads;
 use super::kill_switch;
 use super::run::Worker;
 use crate::error::{RunError, RunErrorKind};
-use crate::session::{Backoff, Phase, Reason, SessionError, Status};
+use crate::session::{Backoff, Parting, Phase, Reason, SessionError, Status};
 
 type Ends<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = (u64, InstanceEnd)> + Send + 'a>>>;
 
@@ -106,8 +106,10 @@ impl<'a> Fleet<'a> {
 
     /// Starts or takes away instances until there are `count`. Those with the highest slots go first.
     fn scale(&mut self, count: u32) {
+        // One that leaves holds on to its client ID; if that stays the same, the next has to wait until it has `ended`.
+        let keeps_ids = self.worker.plan.keeps_ids();
         for slot in 0..count {
-            if !self.members.iter().any(|member| member.seat.slot == slot && !member.leaving) {
+            if !self.members.iter().any(|member| member.seat.slot == slot && (keeps_ids || !member.leaving)) {
                 self.start(slot, Duration::ZERO);
             }
         }
@@ -118,7 +120,7 @@ impl<'a> Fleet<'a> {
             .map(|member| member.seat.serial)
             .collect();
         for serial in surplus {
-            self.leave(serial, true);
+            self.leave(serial, Parting::ForGood);
         }
     }
 
@@ -156,11 +158,11 @@ impl<'a> Fleet<'a> {
         seat.serial
     }
 
-    /// Tells an instance to leave; `for_good` also ends its session on the broker.
-    fn leave(&mut self, serial: u64, for_good: bool) {
+    /// Tells an instance to leave.
+    fn leave(&mut self, serial: u64, parting: Parting) {
         if let Some(member) = self.members.iter_mut().find(|member| member.seat.serial == serial) {
             member.leaving = true;
-            member.stop.leave(for_good);
+            member.stop.leave(parting);
         }
     }
 
@@ -184,7 +186,13 @@ impl<'a> Fleet<'a> {
                 }
             }
             InstanceEnd::Failed(error) if !member.leaving => return Some(unusable(error)),
-            InstanceEnd::Failed(error) => warn!(slot, error = report(&error), "an instance failed while leaving"),
+            InstanceEnd::Failed(error) => {
+                warn!(slot, error = report(&error), "an instance failed while leaving");
+                if slot < wanted && !filled {
+                    let delay = self.restart.next();
+                    self.start(slot, delay);
+                }
+            }
             InstanceEnd::Crashed(crash) => {
                 error!(slot, error = %crash, "an instance crashed; this is a defect; starting it again");
                 if slot < wanted && !filled {
@@ -195,6 +203,11 @@ impl<'a> Fleet<'a> {
             // It left for another of the same client ID to come, or was left over.
             InstanceEnd::Ended if slot < wanted && !filled => {
                 self.start(slot, Duration::ZERO);
+            }
+            // It would be back, but is not wanted any more: what the broker keeps for it must not stay there.
+            InstanceEnd::Ended if member.stop.keeps_place() && !filled => {
+                let serial = self.start(slot, Duration::ZERO);
+                self.leave(serial, Parting::ForGood);
             }
             InstanceEnd::Ended => {}
         }
@@ -221,7 +234,9 @@ impl<'a> Fleet<'a> {
         info!(slot = old.slot, "an instance's connection is old: it is replaced");
         if self.worker.plan.keeps_ids() {
             // The same client ID cannot be connected twice: leave first, `ended` starts the next.
-            self.leave(old.serial, false);
+            // What is at QoS 0 does not wait for anybody.
+            let waits = self.worker.config.mqtt.qos == QoS::AtLeastOnce;
+            self.leave(old.serial, if waits { Parting::KeepPlace } else { Parting::Group });
             return;
         }
         let new = self.start(old.slot, Duration::ZERO);
@@ -246,14 +261,14 @@ impl<'a> Fleet<'a> {
 
     fn finish_replacement(&mut self) {
         if let Some(replacement) = self.replacement.take() {
-            self.leave(replacement.old, false);
+            self.leave(replacement.old, Parting::Group);
         }
     }
 
     async fn drain(&mut self) -> Result<(), RunError> {
         let deadline = self.worker.config.drain.deadline;
         info!(?deadline, "worker leaves its group");
-        self.stop.leave(false);
+        self.stop.leave(Parting::Group);
         let all = async {
             while let Some((serial, end)) = self.ends.next().await {
                 match end {

@@ -2,7 +2,6 @@
 //! without acknowledging anything, and the supervisor starts another in its place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidemill_core::{Handler, Scope};
@@ -20,7 +19,8 @@ use crate::observe::Metrics;
 use crate::router::Router;
 use crate::session::link::Link;
 use crate::session::transport::Connector;
-use crate::session::{Backoff, ConnectOptions, Connection, Outgoing, SessionError, Settings, Status};
+use crate::session::{Backoff, ConnectOptions, Connection, Outgoing, Parting, PartingCell};
+use crate::session::{SessionError, Settings, Status};
 use crate::sink::SinkHandle;
 
 /// A checked route, the same for all instances.
@@ -89,19 +89,24 @@ pub(super) struct Seat {
 pub(super) struct Stop {
     pub(super) leave: CancellationToken,
     pub(super) force: CancellationToken,
-    for_good: Arc<AtomicBool>,
+    parting: Arc<PartingCell>,
 }
 
 impl Stop {
     /// One that is told whenever this one is, and can be told alone.
     pub(super) fn child(&self) -> Self {
-        Self { leave: self.leave.child_token(), force: self.force.child_token(), for_good: Arc::default() }
+        Self { leave: self.leave.child_token(), force: self.force.child_token(), parting: Arc::default() }
     }
 
-    /// Asks to leave without loss; `for_good` also ends the session on the broker.
-    pub(super) fn leave(&self, for_good: bool) {
-        self.for_good.store(for_good, Ordering::Release);
+    /// Asks to leave without loss.
+    pub(super) fn leave(&self, parting: Parting) {
+        self.parting.set(parting);
         self.leave.cancel();
+    }
+
+    /// Whether it was told to be back in a moment.
+    pub(super) fn keeps_place(&self) -> bool {
+        self.parting.get() == Parting::KeepPlace
     }
 }
 
@@ -135,7 +140,7 @@ impl Plan {
             paused: shared.paused.subscribe(),
             leave: stop.leave.clone(),
             force: stop.force.clone(),
-            for_good: Arc::clone(&stop.for_good),
+            parting: Arc::clone(&stop.parting),
         };
         let metrics = self.metrics.instance(&id);
         let busy = metrics.busy();
@@ -145,7 +150,6 @@ impl Plan {
             router: Arc::clone(&self.router),
             routes: self.routes(&id, outlets),
             concurrency: self.concurrency,
-            window: self.settings.high_water,
             stall_after: self.stall_after,
             metrics,
             force: stop.force.clone(),

@@ -52,7 +52,7 @@ pub(crate) struct Shared {
 #[derive(Clone, Debug)]
 struct Progress {
     id: Arc<str>,
-    finished: u64,
+    taken: u64,
     since: Instant,
 }
 
@@ -132,17 +132,17 @@ impl Shared {
         progress.retain(|seen| members.iter().any(|member| member.id == seen.id));
         let mut stuck = Vec::new();
         for member in members {
-            let finished = member.status.acked();
+            let taken = member.link.taken();
             let at = match progress.iter().position(|seen| seen.id == member.id) {
                 Some(at) => at,
                 None => {
-                    progress.push(Progress { id: Arc::clone(&member.id), finished, since: Instant::now() });
+                    progress.push(Progress { id: Arc::clone(&member.id), taken, since: Instant::now() });
                     progress.len() - 1
                 }
             };
             let seen = &mut progress[at];
-            if seen.finished != finished || !member.link.has_inbound() {
-                seen.finished = finished;
+            if seen.taken != taken || !member.link.has_inbound() {
+                seen.taken = taken;
                 seen.since = Instant::now();
             } else if seen.since.elapsed() >= STUCK {
                 stuck.push(member.id);

@@ -26,6 +26,17 @@ fn route(store: Arc<dyn DedupStore>) -> (Handled, Route) {
     (handled, Route::new("t/#", handler).named("t").dedup(dedup))
 }
 
+/// Waits until so many events were handled.
+async fn times(handled: &Handled, times: usize) {
+    for _ in 0..10_000 {
+        if handled.lock().unwrap().len() == times {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("{handled:?} never grew to {times}");
+}
+
 fn memory() -> Arc<dyn DedupStore> {
     Arc::new(MemoryStore::new(MemoryLimits::default()))
 }
@@ -56,15 +67,11 @@ async fn an_event_whose_records_are_not_written_is_no_reason_to_drop_its_copy() 
     let mut rig = Rig::start(config(), route).await;
     rig.written.blocked.send_replace(true);
     rig.publish(1, "t/a", r#"{"id":1}"#).await;
-    while handled.lock().unwrap().len() < 1 {
-        tokio::task::yield_now().await;
-    }
+    times(&handled, 1).await;
     // Lost before the record is written: it must be handled again.
     rig.reconnect().await;
     rig.broker.republish(1, "t/b", r#"{"id":1}"#).await;
-    while handled.lock().unwrap().len() < 2 {
-        tokio::task::yield_now().await;
-    }
+    times(&handled, 2).await;
     rig.written.blocked.send_replace(false);
     rig.broker.expect_pubacks([1]).await;
     assert_eq!(rig.written.payloads(), [r#"{"id":1}"#, r#"{"id":1}"#]);

@@ -26,8 +26,12 @@ fn plan() -> impl Strategy<Value = Plan> {
         1 => Just("short"), 1 => Just("panic"), 1 => Just("sort"), 1 => Just("long"), 1 => Just("hang"),
     ];
     let patience = prop_oneof![3 => Just(10_000_u64), 1 => 0_u64..60];
-    (0_u64..60, patience, does, 0_usize..40)
-        .prop_map(|(arrives, patience, does, padding)| Plan { arrives, patience, does, padding })
+    (0_u64..60, patience, does, 0_usize..40).prop_map(|(arrives, patience, does, padding)| Plan {
+        arrives,
+        patience,
+        does,
+        padding,
+    })
 }
 
 impl Plan {

@@ -192,7 +192,7 @@ impl Summed {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn every_event_is_accounted_for_in_every_mix(mix in mix()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();

@@ -11,21 +11,25 @@ const GAUGE: MetricType = MetricType::GAUGE;
 const HISTOGRAM: MetricType = MetricType::HISTOGRAM;
 
 /// Name, type, labels. Removing or changing a line breaks somebody's dashboard.
-const CONTRACT: [(&str, MetricType, &[&str]); 15] = [
+const CONTRACT: [(&str, MetricType, &[&str]); 19] = [
     ("tidemill_attempts_failed_total", COUNTER, &["route"]),
     ("tidemill_build_info", GAUGE, &["version"]),
     ("tidemill_busy_ratio", GAUGE, &[]),
+    ("tidemill_duplicates_total", COUNTER, &["route"]),
     ("tidemill_event_age_seconds", HISTOGRAM, &["route"]),
     ("tidemill_events_finished_total", COUNTER, &["outcome", "route"]),
     ("tidemill_events_received_total", COUNTER, &["route"]),
     ("tidemill_events_unfinished", GAUGE, &[]),
     ("tidemill_handler_duration_seconds", HISTOGRAM, &["route"]),
     ("tidemill_instances", GAUGE, &["phase"]),
+    ("tidemill_oldest_unfinished_seconds", GAUGE, &[]),
+    ("tidemill_publish_to_handle_seconds", HISTOGRAM, &["route"]),
     ("tidemill_retries_total", COUNTER, &["route"]),
     ("tidemill_sink_batches_total", COUNTER, &["result", "sink"]),
     ("tidemill_sink_queue_records", GAUGE, &["sink"]),
     ("tidemill_sink_records_total", COUNTER, &["result", "sink"]),
     ("tidemill_sink_write_duration_seconds", HISTOGRAM, &["sink"]),
+    ("tidemill_stalls_total", COUNTER, &["route"]),
     ("tidemill_window_saturation_ratio", GAUGE, &[]),
 ];
 
@@ -57,7 +61,7 @@ async fn names_types_and_labels_are_as_promised() {
         ("phase", &PHASES),
         ("result", &RESULTS),
         ("route", &["t", "unrouted"]),
-        ("sink", &["dead_letters", "out"]),
+        ("sink", &["dead_letters", "out", "publish"]),
     ] {
         let values: BTreeSet<_> = families
             .iter()

@@ -89,10 +89,14 @@ async fn the_deadline_that_the_handler_sees_moves_along_with_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_place_of_towers_concurrency_limit_does_not_use_up_the_timeout() {
-    let layered = Arc::new(Layered::new(Takes(SECOND)).layer(ConcurrencyLimitLayer::new(1)).timeout(2 * SECOND));
-    let attempts: Vec<_> = (0..10).map(|_| spawn(&layered, "t")).collect();
-    for attempt in attempts {
-        attempt.await.unwrap().unwrap();
+    let limited = || Layered::new(Takes(SECOND)).timeout(2 * SECOND);
+    let outermost = limited().layer(ConcurrencyLimitLayer::new(1));
+    let inside = limited().layer(waiting(MS)).layer(ConcurrencyLimitLayer::new(1));
+    for layered in [outermost, inside].map(Arc::new) {
+        let attempts: Vec<_> = (0..10).map(|_| spawn(&layered, "t")).collect();
+        for attempt in attempts {
+            attempt.await.unwrap().unwrap();
+        }
     }
 }
 

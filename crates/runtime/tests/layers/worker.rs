@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tidemill_core::{Context, Event, HandlerError, QoS, Record, Sink, SinkError, async_trait};
-use tidemill_runtime::layer::{Attempt, Next, Rate, RateLimitLayer, from_fn};
+use tidemill_runtime::layer::{Attempt, ConcurrencyLimitLayer, Next, Rate, RateLimitLayer, from_fn};
 use tidemill_runtime::{BoxStream, Config, Connector, Execution, Route, RunError, SessionError, Summary, Worker};
 use tidemill_runtime::{Key, WorkerBuilder};
 use tidemill_testkit::script::ScriptedBroker;
@@ -222,6 +222,22 @@ async fn events_that_wait_for_the_rate_time_out_neither_their_attempts_nor_the_c
     assert!((189.0..191.0).contains(&waited), "{waited}");
     let summary = rig.leave().await;
     assert_eq!((summary.handled, summary.dead_lettered), (20, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_for_a_place_show_in_the_metric_too() {
+    let route = Route::new("t/#", Takes(1000 * MS)).named("narrow").layer(ConcurrencyLimitLayer::new(1));
+    let mut rig = Rig::start(|_| {}, |worker| worker.add_route(route)).await;
+    for pkid in 1..=4 {
+        rig.publish(pkid, &format!("t/{pkid}")).await;
+    }
+    for pkid in 1..=4 {
+        rig.expect_puback(pkid).await;
+    }
+    // 0 + 1 + 2 + 3 seconds.
+    let waited = rig.metric("tidemill_layer_wait_seconds_total", "narrow");
+    assert!((5.9..6.1).contains(&waited), "{waited}");
+    rig.leave().await;
 }
 
 #[tokio::test(start_paused = true)]

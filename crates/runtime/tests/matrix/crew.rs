@@ -63,6 +63,7 @@ impl Crew {
             menu: plan.menu.clone(),
             fillers: plan.events,
             window: usize::from(plan.window),
+            instances: plan.instances as usize,
             handle: Arc::clone(&handle),
         };
         let execution = if plan.spawn { Execution::Spawn } else { Execution::Inline };

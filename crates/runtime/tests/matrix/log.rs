@@ -167,9 +167,4 @@ impl Log {
     pub(crate) fn lines(&self) -> Vec<Line> {
         self.with(|state| state.lines.clone())
     }
-
-    /// How many lines are like that.
-    pub(crate) fn count(&self, like: impl Fn(&What) -> bool) -> usize {
-        self.with(|state| state.lines.iter().filter(|line| like(&line.what)).count())
-    }
 }

@@ -217,6 +217,37 @@ impl Plan {
         }
     }
 
+    /// A run in real time that takes a second or two: a bit of everything that takes no long.
+    pub(crate) fn gentle(seed: u64, version: MqttVersion) -> Self {
+        let short = Duration::from_millis(10);
+        Self {
+            version,
+            qos: QoS::AtLeastOnce,
+            drop_newest: false,
+            spread: Spread::Hot(40),
+            events: 400,
+            instances: 2,
+            window: 32,
+            concurrency: 0,
+            max_attempts: 3,
+            max_elapsed: Duration::ZERO,
+            delays: (short, short * 3),
+            timeout: None,
+            stall_after: Duration::ZERO,
+            dead_to_sink: false,
+            dead_forbidden: false,
+            menu: Menu::gentle(seed),
+            out: SinkTroubles { latency: Duration::from_millis(1), refuses: 9, ..SinkTroubles::default() },
+            dead: SinkTroubles::default(),
+            travel: Travel::AT_ONCE,
+            pace: (20, short),
+            cuts: Vec::new(),
+            end: End::Relay,
+            deadline: Duration::from_secs(60),
+            ..Self::draw(seed)
+        }
+    }
+
     /// The worker's configuration.
     pub(crate) fn config(&self) -> Config {
         let mut config = Config::default();

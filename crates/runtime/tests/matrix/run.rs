@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_core::QoS;
+use tidemill_runtime::Order;
 use tidemill_testkit::broker::{Broker, BrokerConfig, Traced, What as Seen, ack_order_violations};
 use tidemill_testkit::client::{ConnectOptions, RawClient};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -165,22 +166,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn rules(&self, published: u32, cuts: u32) -> Rules {
-        let plan = self.plan;
-        let keyed = plan.order == tidemill_runtime::Order::Keyed;
-        Rules {
-            acks: plan.qos == QoS::AtLeastOnce,
-            keys: keyed.then(|| (0..published).map(|event| plan.key_of(event)).collect()),
-            topics: (0..published).map(|event| plan.topic_of(event)).collect(),
-            window: usize::from(plan.window),
-            places: plan.places(),
-            max_attempts: plan.max_attempts,
-            timeout: plan.timeout,
-            cuts: cuts > 0,
-            complete: plan.is_complete(),
-        }
-    }
-
     fn look_back(
         &self,
         broker: &Broker,
@@ -191,7 +176,7 @@ impl<'a> Run<'a> {
     ) -> Outcome {
         let plan = self.plan;
         let lines = self.log.lines();
-        let rules = self.rules(publisher.published(), cuts);
+        let rules = rules(plan, publisher.published(), cuts);
         let (mut violations, counts) = check(&lines, &rules);
         violations.extend(stuck);
         let trace = broker.trace();
@@ -217,6 +202,22 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What the log of a run is held against.
+pub(crate) fn rules(plan: &Plan, published: u32, cuts: u32) -> Rules {
+    let keyed = plan.order == Order::Keyed;
+    Rules {
+        acks: plan.qos == QoS::AtLeastOnce,
+        keys: keyed.then(|| (0..published).map(|event| plan.key_of(event)).collect()),
+        topics: (0..published).map(|event| plan.topic_of(event)).collect(),
+        window: usize::from(plan.window),
+        places: plan.places(),
+        max_attempts: plan.max_attempts,
+        timeout: plan.timeout,
+        cuts: cuts > 0,
+        complete: plan.is_complete(),
+    }
+}
+
 /// A group keeps its queue while some session holds its subscription: this one, which is never there.
 async fn hold_the_group(broker: &Broker) {
     let mut anchor = RawClient::new(broker.connect());
@@ -235,7 +236,7 @@ fn same_as_the_broker_saw(trace: &[Traced], counts: Counts) -> Option<String> {
 }
 
 /// The metrics against the log (G9).
-fn books(plan: &Plan, totals: &[Totals], counts: Counts, cuts: u32) -> Option<String> {
+pub(crate) fn books(plan: &Plan, totals: &[Totals], counts: Counts, cuts: u32) -> Option<String> {
     let sum = |of: fn(&Totals) -> u64| totals.iter().map(of).sum::<u64>();
     let received = sum(|all| all.received);
     let (handled, dead_lettered) = (sum(|all| all.handled), sum(|all| all.dead_lettered));

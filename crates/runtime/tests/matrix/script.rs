@@ -82,7 +82,7 @@ impl Menu {
             0 => vec![Act::Fail; some],
             1 => return vec![Act::Fail],
             2 => return vec![Act::Permanent],
-            3 => vec![Act::RetryAfter(Duration::from_millis(rng.u64(1..3000))); some],
+            3 => vec![Act::RetryAfter(Duration::from_millis(rng.u64(1..10 * self.longest))); some],
             4 => vec![Act::Panic; some],
             5 => return vec![Act::Panic],
             6 if self.hangs => vec![Act::Hang],

@@ -10,15 +10,25 @@ use crate::run::{Outcome, run};
 /// Seeds of a normal run.
 const SEEDS: u64 = 256;
 
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| panic!("a seed is a number, not {text:?}"))
+}
+
+/// `TIDEMILL_SEEDS`: how many, or from where to where.
+fn asked_for() -> std::ops::Range<u64> {
+    match std::env::var("TIDEMILL_SEEDS") {
+        Ok(text) => match text.split_once("..") {
+            Some((from, to)) => number(from)..number(to),
+            None => 0..number(&text),
+        },
+        Err(_) => 0..SEEDS,
+    }
 }
 
 #[test]
 fn every_guarantee_holds_for_every_seed() {
-    if let Some(seed) = number("TIDEMILL_SEED") {
-        let outcome = run(seed);
+    if let Ok(seed) = std::env::var("TIDEMILL_SEED") {
+        let outcome = run(number(&seed));
         if !outcome.violations.is_empty() {
             for (at, line) in outcome.lines.iter().enumerate() {
                 eprintln!("{at:5} {:12?} {:?}", line.at, line.what);
@@ -27,13 +37,13 @@ fn every_guarantee_holds_for_every_seed() {
         }
         return;
     }
-    let seeds = number("TIDEMILL_SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(0);
+    let seeds = asked_for();
+    let next = AtomicU64::new(seeds.start);
     let (failed, met) = (Mutex::new(Vec::new()), Mutex::new(Met::default()));
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
+            if seed >= seeds.end {
                 return;
             }
             let outcome = match std::panic::catch_unwind(|| run(seed)) {
@@ -55,8 +65,8 @@ fn every_guarantee_holds_for_every_seed() {
         }
     });
     let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "{} of {seeds} seeds failed:\n{}", failed.len(), failed.join("\n"));
-    met.into_inner().unwrap().enough(seeds);
+    assert!(failed.is_empty(), "{} of the seeds {seeds:?} failed:\n{}", failed.len(), failed.join("\n"));
+    met.into_inner().unwrap().enough(&seeds);
 }
 
 fn again(seed: u64) -> String {
@@ -129,9 +139,9 @@ impl Met {
     }
 
     /// A matrix that does not meet what it is for proves nothing.
-    fn enough(&self, seeds: u64) {
-        eprintln!("{seeds} seeds met {self:?}");
-        if seeds < SEEDS {
+    fn enough(&self, seeds: &std::ops::Range<u64>) {
+        eprintln!("the seeds {seeds:?} met {self:?}");
+        if seeds.end - seeds.start < SEEDS {
             return;
         }
         let text = format!("{self:?}");

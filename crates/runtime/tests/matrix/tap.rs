@@ -79,7 +79,8 @@ impl Connector for Tap {
             began: false,
         };
         let stream = self.dial.dial().await;
-        Ok(Box::new(Tapped { stream, wire, travel: self.travel, arrived: BytesMut::new(), due: None, over: false }))
+        let travel = self.travel;
+        Ok(Box::new(Tapped { stream, wire, travel, arrived: BytesMut::new(), due: None, over: false, broken: false }))
     }
 }
 
@@ -204,6 +205,8 @@ struct Tapped {
     arrived: BytesMut,
     due: Option<Pin<Box<Sleep>>>,
     over: bool,
+    /// A write has failed.
+    broken: bool,
 }
 
 impl fmt::Debug for Tapped {
@@ -256,9 +259,14 @@ impl AsyncRead for Tapped {
 impl AsyncWrite for Tapped {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         let this = &mut *self;
-        let taken = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
-        this.wire.written(&bytes[..taken]);
-        Poll::Ready(Ok(taken))
+        let result = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes));
+        match &result {
+            Ok(taken) => this.wire.written(&bytes[..*taken]),
+            // The broker is gone. What the worker wanted to say counts as said: it has let go of it.
+            Err(_) if !std::mem::replace(&mut this.broken, true) => this.wire.written(bytes),
+            Err(_) => {}
+        }
+        Poll::Ready(result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {

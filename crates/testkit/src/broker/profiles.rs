@@ -95,14 +95,11 @@ impl Profile {
             Self::Hivemq => Quirks { inflight_cap: Some(50), redeliver_on_session_end: true, ..lossy },
             Self::Rmqtt => Quirks { distribution: Distribution::OnlineFirst, inflight_cap: Some(16), ..lossy },
             Self::Vernemq => Quirks { distribution: Distribution::OnlineFirst, inflight_cap: Some(20), ..lossy },
-            Self::Nanomq => Quirks {
-                distribution: Distribution::Everyone,
-                inflight_cap: Some(1),
-                keeps_sessions: false,
-                ..lossy
-            },
-            Self::Flashmq => Quirks { distribution: Distribution::Online, inflight_cap: Some(512), ..lossy },
-            Self::Bifromq => Quirks { distribution: Distribution::Online, ..lossy },
+            Self::Nanomq => {
+                Quirks { distribution: Distribution::Everyone, inflight_cap: Some(1), keeps_sessions: false, ..lossy }
+            }
+            Self::Flashmq => Quirks { distribution: Distribution::OnlineFirst, inflight_cap: Some(512), ..lossy },
+            Self::Bifromq => Quirks { distribution: Distribution::OnlineFirst, ..lossy },
             Self::AwsIot => Quirks {
                 distribution: Distribution::Online,
                 inflight_cap: Some(100),

@@ -127,13 +127,7 @@ impl Session {
     }
 
     /// Hands an event to the connection. The caller has asked [`has_room`](Self::has_room).
-    pub(super) fn give(
-        &mut self,
-        pending: Pending,
-        dup: bool,
-        ledger: &mut Ledger,
-        now: Instant,
-    ) -> Given {
+    pub(super) fn give(&mut self, pending: Pending, dup: bool, ledger: &mut Ledger, now: Instant) -> Given {
         let Some(online) = &self.online else { return Given::Discarded };
         if online.max_packet < usize::MAX && encode::publish_len(self.version, &pending, now) > online.max_packet {
             // As if it had been sent and acknowledged [MQTT-3.1.2-25].

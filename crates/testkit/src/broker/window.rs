@@ -18,9 +18,14 @@ const IDENTIFIERS: u16 = u16::MAX;
 pub(super) enum Origin {
     Plain,
     /// Drawn from the queue of a group.
-    Group { group: GroupId, seq: u64 },
+    Group {
+        group: GroupId,
+        seq: u64,
+    },
     /// Given to this member of a group when it came in.
-    Pushed { group: GroupId },
+    Pushed {
+        group: GroupId,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -83,6 +83,8 @@ struct Direction {
     out: BytesMut,
     /// Nothing more comes in.
     ended: bool,
+    /// The other side was told that nothing more comes.
+    told: bool,
     /// Nothing more can be written.
     broken: bool,
 }
@@ -145,6 +147,14 @@ impl Direction {
         if self.broken {
             self.out.clear();
         }
+        // Half-closed, as TCP does it: the other direction goes on.
+        if self.ended && self.is_empty() && !self.told && !self.broken {
+            match Pin::new(&mut *to).poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => self.told = true,
+                Poll::Ready(Err(_)) => self.broken = true,
+                Poll::Pending => {}
+            }
+        }
         moved
     }
 }
@@ -197,8 +207,10 @@ impl<N: Io, F: Io> Pump<N, F> {
                 moved |= self.arrive(Way::Up, now);
                 moved |= self.arrive(Way::Down, now);
             }
-            moved |= self.up.write(&mut self.far, cx);
-            moved |= self.down.write(&mut self.near, cx);
+            if !how.half_open() {
+                moved |= self.up.write(&mut self.far, cx);
+                moved |= self.down.write(&mut self.near, cx);
+            }
             if self.is_over(how.half_open()) {
                 return Poll::Ready(());
             }
@@ -255,7 +267,8 @@ impl<N: Io, F: Io> Pump<N, F> {
             return self.up.out.is_empty() && self.down.out.is_empty();
         }
         // What a side said before it went still arrives.
-        (client && self.up.is_empty()) || (broker && self.down.is_empty())
+        let heard = (self.up.told || self.up.broken) && (self.down.told || self.down.broken);
+        heard || (self.down.broken && self.up.is_empty()) || (self.up.broken && self.down.is_empty())
     }
 
     /// Whether something that travels has arrived.

@@ -60,12 +60,20 @@ async fn what_a_side_said_before_it_went_arrives() {
     let faults = Faults::new();
     faults.delay(Duration::from_millis(5), Duration::ZERO);
     let (far, mut broker) = tokio::io::duplex(1024);
-    let (mut client, _) = faults.connect(far, None).unwrap();
+    let (mut client, link) = faults.connect(far, None).unwrap();
     client.write_all(b"bye").await.unwrap();
-    drop(client);
+    client.shutdown().await.unwrap();
     let mut bytes = Vec::new();
     broker.read_to_end(&mut bytes).await.unwrap();
     assert_eq!(bytes, b"bye");
+    broker.write_all(b"so long").await.unwrap();
+    drop(broker);
+    bytes.clear();
+    client.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(bytes, b"so long");
+    while link.is_live() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,6 @@
 //! begun any more once it has come again.
 
 mod end;
-#[cfg(test)]
 mod tests;
 mod wire;
 mod work;

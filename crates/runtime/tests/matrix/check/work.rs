@@ -21,7 +21,9 @@ impl Checker<'_> {
         if self.is_running(delivery) {
             self.violation(format!("G4: event {event} is tried twice at the same time"));
         }
-        if self.outcome(delivery).is_some() || self.has_succeeded(delivery) {
+        // A dead letter may be of an earlier delivery.
+        let buried = self.deliveries[delivery].buried && !self.rules.cuts;
+        if buried || self.has_succeeded(delivery) {
             self.violation(format!("event {event} is tried again although it is finished"));
         }
         self.attempts.insert(

@@ -1,0 +1,73 @@
+//! What the program says to arguments that cannot be right: one message with the way out, and a code of its own.
+
+use tokio::net::TcpSocket;
+
+use crate::support::run;
+
+async fn refused(args: &[&str], code: i32, expected: &[&str]) {
+    let ended = run(&[&["demo"], args].concat()).await;
+    assert_eq!(ended.code, code, "{args:?}: {}", ended.stderr);
+    assert_eq!(ended.stdout, "", "{args:?}");
+    for text in expected {
+        assert!(ended.stderr.contains(text), "{args:?} should say {text:?}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn numbers_out_of_range_are_refused_with_the_range() {
+    refused(&["--events", "0"], 64, &["--events", "1.."]).await;
+    refused(&["--instances", "0"], 64, &["--instances", "1..=256"]).await;
+    refused(&["--devices", "0"], 64, &["--devices"]).await;
+    refused(&["--qos", "2"], 64, &["--qos", "0..=1"]).await;
+    refused(&["--payload", "1"], 64, &["--payload"]).await;
+    refused(&["--broker-version", "4"], 64, &["--broker-version", "3.1.1"]).await;
+}
+
+#[tokio::test]
+async fn combinations_that_cannot_work_are_refused_with_the_way_out() {
+    refused(&["--devices", "2", "--publishers", "3"], 64, &["lower --publishers"]).await;
+    refused(&["--devices", "1000000", "--instances", "200"], 64, &["lower --devices"]).await;
+    refused(&["--ahead", "1000000", "--payload", "65536"], 64, &["lower --ahead"]).await;
+    refused(&["--patience", "5ms"], 64, &["--patience"]).await;
+    refused(&["--username", "fleet"], 64, &["--broker"]).await;
+    refused(&["--log", "=,="], 64, &["--log", "info"]).await;
+    refused(&["--alerts", "/"], 64, &["--alerts", "another file"]).await;
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_is_refused_without_being_repeated() {
+    refused(&["--broker", "broker.example"], 64, &["--broker", "mqtt://"]).await;
+    refused(&["--broker", "http://broker.example"], 64, &["ws://"]).await;
+    let ended = run(&["demo", "--broker", "mqtt://fleet:ebbtide@broker.example"]).await;
+    assert_eq!(ended.code, 64);
+    assert!(ended.stderr.contains("--password-file"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("ebbtide"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn files_that_are_not_there_are_named() {
+    let credentials = ["--broker", "mqtt://127.0.0.1:1", "--username", "fleet", "--password-file", "/no/such/file"];
+    refused(&credentials, 64, &["--password-file", "/no/such/file"]).await;
+    refused(&["--broker", "mqtts://127.0.0.1:1", "--ca-file", "/no/such/ca"], 64, &["--ca-file", "/no/such/ca"]).await;
+}
+
+#[tokio::test]
+async fn a_port_that_nobody_listens_on_is_one_clear_message() {
+    // Bound and not listening: nobody else can take it, and every connection to it is refused.
+    // Bound and not listening: nobody else gets the port, and whoever connects to it is refused.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("mqtt://{}", socket.local_addr().unwrap());
+    refused(&["--broker", &url], 1, &["error: no connection to", &url, "refused", "embedded broker"]).await;
+}
+
+#[tokio::test]
+async fn help_and_version_are_no_failures() {
+    let help = run(&["demo", "--help"]).await;
+    assert_eq!(help.code, 0);
+    assert!(help.stdout.contains("Examples:") && help.stdout.contains("Exit codes:"), "{}", help.stdout);
+    let version = run(&["--version"]).await;
+    assert_eq!((version.code, version.stdout), (0, format!("tidemill {}\n", env!("CARGO_PKG_VERSION"))));
+    let nothing = run(&[]).await;
+    assert_eq!(nothing.code, 64);
+}

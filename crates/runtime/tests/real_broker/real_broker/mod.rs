@@ -1,0 +1,9 @@
+//! The name of this module tells the test runner that its tests start servers.
+
+mod crash;
+mod dead_letters;
+mod endurance;
+mod errors;
+mod handover;
+mod support;
+mod transports;

@@ -1,0 +1,128 @@
+//! Every way to a broker: connect, share, handle, leave.
+
+use std::time::Duration;
+
+use tidemill_runtime::config::Secret;
+use tidemill_runtime::{Config, MqttVersion};
+use tidemill_testkit::mosquitto::MosquittoConfig;
+
+use super::support::*;
+
+/// Two instances share some hundred events, handle each once, and leave.
+async fn works(mut config: Config) {
+    const EVENTS: u32 = 300;
+    config.instances = 2;
+    let counted = Counted::default();
+    let worker = Running::joined(config.clone(), Slow(counted.clone(), Duration::ZERO)).await;
+    let publisher = publisher(&config);
+    publish(&publisher, events(0..EVENTS)).await;
+    until(|| counted.distinct() == EVENTS as usize).await;
+    until(|| worker.handle.status().instances.iter().map(|i| i.acked).sum::<u64>() == u64::from(EVENTS)).await;
+    let shares: Vec<u64> = worker.handle.status().instances.iter().map(|instance| instance.received).collect();
+    assert!(shares.iter().all(|share| *share > 0), "both have a share: {shares:?}");
+    publisher.close().await;
+    let summary = worker.leave().await;
+    assert_eq!((summary.received, summary.handled, counted.repeated()), (u64::from(EVENTS), u64::from(EVENTS), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tcp_in_both_versions() {
+    let Some(broker) = mosquitto(MosquittoConfig::default()).await else { return };
+    for version in BOTH {
+        let mut config = config(broker.url());
+        config.mqtt.version = version;
+        works(config).await;
+    }
+    let log = broker.log();
+    assert!(!log.contains("protocol error") && !log.contains("malformed"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_everything_in_connect_that_can_be() {
+    let Some(broker) = mosquitto(MosquittoConfig::default()).await else { return };
+    for version in BOTH {
+        let mut config = config(broker.url());
+        config.mqtt.version = version;
+        config.mqtt.username = Some("ada".to_owned());
+        config.mqtt.password = Some(Secret::new("lovelace"));
+        config.mqtt.will = Some(Default::default());
+        config.mqtt.will.as_mut().unwrap().topic = "gone".to_owned();
+        if version == MqttVersion::V5 {
+            config.mqtt.user_properties.insert("site".to_owned(), "north".to_owned());
+        }
+        works(config).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_with_certificates_on_both_sides() {
+    let certificates = Certificates::new();
+    let tls = Some(certificates.broker(true));
+    let Some(broker) = mosquitto(MosquittoConfig { tls, ..MosquittoConfig::default() }).await else { return };
+    for version in BOTH {
+        let mut config = config(format!("mqtts://{}", broker.tls_addr().unwrap()));
+        config.mqtt.version = version;
+        config.mqtt.tls.ca_file = Some(certificates.path("ca.pem"));
+        config.mqtt.tls.cert_file = Some(certificates.path("client.pem"));
+        config.mqtt.tls.key_file = Some(certificates.path("client.key"));
+        works(config).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_without_verification_where_that_is_asked_for() {
+    let certificates = Certificates::new();
+    let tls = Some(certificates.broker(false));
+    let Some(broker) = mosquitto(MosquittoConfig { tls, ..MosquittoConfig::default() }).await else { return };
+    let mut config = config(format!("mqtts://{}", broker.tls_addr().unwrap()));
+    config.mqtt.tls.insecure_skip_verify = true;
+    works(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_websocket() {
+    let Some(broker) = mosquitto(MosquittoConfig { websockets: true, ..MosquittoConfig::default() }).await else {
+        return;
+    };
+    for version in BOTH {
+        let mut config = config(format!("ws://{}/mqtt", broker.websocket_addr().unwrap()));
+        config.mqtt.version = version;
+        works(config).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_websocket_with_tls() {
+    let certificates = Certificates::new();
+    let port = free_port();
+    let extra = vec![
+        format!("listener {port} 127.0.0.1"),
+        "protocol websockets".to_owned(),
+        format!("certfile {}", certificates.path("server.pem").display()),
+        format!("keyfile {}", certificates.path("server.key").display()),
+    ];
+    let Some(broker) = mosquitto(MosquittoConfig { extra, ..MosquittoConfig::default() }).await else { return };
+    let mut config = config(format!("wss://127.0.0.1:{port}/mqtt"));
+    config.mqtt.tls.ca_file = Some(certificates.path("ca.pem"));
+    works(config).await;
+    drop(broker);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_password_and_with_one_from_a_file() {
+    let user = Some(("ada".to_owned(), "lovelace".to_owned()));
+    let Some(broker) = mosquitto(MosquittoConfig { user, ..MosquittoConfig::default() }).await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("password");
+    std::fs::write(&file, "lovelace\n").unwrap();
+    for version in BOTH {
+        let mut config = config(broker.url());
+        config.mqtt.version = version;
+        config.mqtt.username = Some("ada".to_owned());
+        config.mqtt.password = Some(Secret::new("lovelace"));
+        works(config.clone()).await;
+        config.mqtt.password = None;
+        config.mqtt.password_file = Some(file.clone());
+        works(config).await;
+    }
+}
