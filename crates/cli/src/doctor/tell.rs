@@ -144,7 +144,7 @@ pub(super) fn wildcard(found: &mut Examination, name: &'static str, seen: Seen<F
 pub(super) fn retained(found: &mut Examination, seen: Seen<Result<(), String>>) {
     match found.seen("retained events", seen) {
         Some(Ok(())) => {
-            found.note("retained events", Level::Good, "kept", "shared subscriptions get none by the standard")
+            found.note("retained events", Level::Good, "kept", "shared subscriptions get none by the standard");
         }
         Some(Err(why)) => found.note("retained events", Level::Note, "not kept", why),
         None => {}

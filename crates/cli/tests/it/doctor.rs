@@ -5,13 +5,14 @@ mod real_broker;
 mod servers;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tidemill_testkit::broker::{Access, Broker, BrokerConfig, Profile};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::support::{Ended, run};
 
