@@ -69,6 +69,7 @@ async fn every_reading_is_enriched_at_the_rate_that_the_service_can_bear() {
         .env("TIDEMILL_LOG__FILTER", "error")
         .env("DEVICES_URL", url)
         .env("REQUESTS_PER_SECOND", PER_SECOND.to_string())
+        .env("NO_PROXY", "127.0.0.1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -14,7 +14,7 @@ use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidemill dead subscribe --broker mqtt://broker             once: from now on letters are kept for this tool
+  tidemill dead subscribe --broker mqtt://broker             once: letters are kept from now on
   tidemill dead list --broker mqtt://broker                  what lies there; changes nothing
   tidemill dead show 3 --broker mqtt://broker                one letter with everything it came with
   tidemill dead replay --route orders --rate 50 --broker mqtt://broker

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  args ── select ──┐
-//!                   ├── queue (inbox, packets, stream) ──┐
+//!                   ├── queue (inbox, line, packets) ────┐
 //!       letter ─────┤                                    ├── settle ── broker
 //!                   └── filed (file, ndjson) ────────────┘
 //!                              show: tables and JSON
@@ -13,6 +13,7 @@ mod file;
 mod filed;
 mod inbox;
 mod letter;
+mod line;
 mod ndjson;
 mod packets;
 mod queue;
@@ -27,12 +28,13 @@ use std::path::Path;
 use tidemill::shutdown_signal;
 use tidemill::topic::TopicFilter;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use args::DeadArgs;
 
 use args::{ActArgs, Broker, DeadCommand, LookArgs, SelectArgs, SourceArgs};
+use select::Selection;
 use show::{Printer, Style, say};
+use tally::Tally;
 
 use crate::exit::{Failure, Outcome};
 
@@ -124,16 +126,13 @@ async fn change(
     let act = Act { replay, dry_run: args.dry_run, through: args.through };
     let mut printer = Printer::new(if args.json { Style::Json { whole: false } } else { Style::Table });
     let stop = CancellationToken::new();
-    let _listening = listen(stop.clone());
-    let (tally, failure) = match (&source.file, replay) {
-        (Some(path), Some(_)) => {
-            let broker = (!act.dry_run || source.broker.is_given()).then(|| source.broker.checked()).transpose()?;
-            filed::act(path, broker.as_ref(), &selection, &act, &mut printer, &stop).await?
+    let work = settled(&selection, &act, source, &mut printer, &stop);
+    let (tally, failure) = tokio::select! {
+        result = work => result?,
+        () = asked_twice(&stop) => {
+            let text = "stopped at once: nothing is lost, but what was replayed just now may still be among the dead letters";
+            return Err(Failure::Run(text.to_owned()));
         }
-        _ => match one_source(source)? {
-            Source::Topic(broker) => queue::act(&broker, &selection, &act, &mut printer, &stop).await?,
-            Source::File(path) => filed::act(path, None, &selection, &act, &mut printer, &stop).await?,
-        },
     };
     printer.finish()?;
     say(&tally.told(&act, stop.is_cancelled()));
@@ -144,10 +143,29 @@ async fn change(
     }
 }
 
-/// Cancels the token at the first signal: what was begun is finished then.
-fn listen(stop: CancellationToken) -> AbortOnDropHandle<()> {
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        shutdown_signal().await;
-        stop.cancel();
-    }))
+async fn settled(
+    selection: &Selection,
+    act: &Act,
+    source: &SourceArgs,
+    printer: &mut Printer,
+    stop: &CancellationToken,
+) -> Result<(Tally, Option<Failure>), Failure> {
+    match (&source.file, act.replay) {
+        (Some(path), Some(_)) => {
+            let broker = (!act.dry_run || source.broker.is_given()).then(|| source.broker.checked()).transpose()?;
+            filed::act(path, broker.as_ref(), selection, act, printer, stop).await
+        }
+        _ => match one_source(source)? {
+            Source::Topic(broker) => queue::act(&broker, selection, act, printer, stop).await,
+            Source::File(path) => filed::act(path, None, selection, act, printer, stop).await,
+        },
+    }
+}
+
+/// Cancels the token at the first signal: what was begun is finished then. Ready at the second one: whoever asks twice
+/// does not want to wait.
+async fn asked_twice(stop: &CancellationToken) {
+    shutdown_signal().await;
+    stop.cancel();
+    shutdown_signal().await;
 }

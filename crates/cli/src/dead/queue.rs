@@ -22,6 +22,8 @@ use crate::exit::Failure;
 
 /// When nothing has come for so long, there is nothing more.
 const SETTLE: Duration = Duration::from_millis(250);
+/// Bytes of payloads that are looked at together.
+const MAX_BYTES: usize = 256 * 1024 * 1024;
 
 #[async_trait]
 impl Pile<u16> for Inbox {
@@ -279,7 +281,7 @@ impl Round<'_> {
         }
         let Self { inbox, held, picker, number, put_back, replayed, act, tally, .. } = self;
         let mut came_round = false;
-        let mut taken = 0;
+        let (mut taken, mut bytes) = (0, 0);
         let full = inbox
             .fetch(SETTLE, |Received { pkid, carrier }| {
                 let letter = Letter::of_publication(carrier);
@@ -289,6 +291,7 @@ impl Round<'_> {
                 }
                 *number += 1;
                 taken += 1;
+                bytes += letter.payload().len();
                 let mut chosen = picker.picks(*number, &letter);
                 if chosen
                     && act.replay.is_some()
@@ -298,7 +301,7 @@ impl Round<'_> {
                     tally.refuse(format!("letter {number}: {why}"));
                 }
                 held.push_back((Held { number: *number, place: pkid, letter }, chosen));
-                taken < room
+                taken < room && bytes < MAX_BYTES
             })
             .await?;
         Ok((full && !came_round, came_round))

@@ -15,12 +15,15 @@ use super::bits::Bits;
 const LOWEST_NS: u64 = 1_000;
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 2;
+/// An instance that had to be replaced has a new number; more than so many replacements are not a demo any more.
+const SPARE_MEMBERS: u32 = 16;
 
 /// See the module's description.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     devices: u32,
     rounds: u32,
+    instances: usize,
     published: Bits,
     handled: Bits,
     members: Box<[Mutex<Member>]>,
@@ -31,7 +34,8 @@ pub(crate) struct Ledger {
 struct Member {
     id: String,
     count: Count,
-    next: Box<[u32]>,
+    /// The next reading of each device; empty until the first event.
+    next: Vec<u32>,
     latency: Histogram<u64>,
     unreturned: u32,
 }
@@ -97,9 +101,10 @@ impl Ledger {
         Ok(Self {
             devices,
             rounds: u32::try_from(rounds).unwrap_or(u32::MAX),
+            instances: instances as usize,
             published: Bits::new(bits),
             handled: Bits::new(bits),
-            members: (0..instances).map(|_| Member::new(devices).map(Mutex::new)).collect::<Result<_, _>>()?,
+            members: (0..instances + SPARE_MEMBERS).map(|_| Member::new().map(Mutex::new)).collect::<Result<_, _>>()?,
         })
     }
 
@@ -118,6 +123,7 @@ impl Ledger {
         let mut member = lock(self.members.get(member)?);
         if member.id.is_empty() {
             id.clone_into(&mut member.id);
+            member.next = vec![0; self.devices as usize];
         }
         let next = member.next.get_mut(seen.device as usize)?;
         let late = seen.seq < *next;
@@ -155,10 +161,10 @@ impl Ledger {
 
     /// How many events each instance has handled so far.
     pub(crate) fn shares(&self) -> Vec<u64> {
-        self.members.iter().map(|member| lock(member).count.events()).collect()
+        self.members.iter().take(self.instances).map(|member| lock(member).count.events()).collect()
     }
 
-    /// Each instance, for the report.
+    /// Each instance, for the report: those of the plan, and those that replaced one.
     pub(crate) fn members(&self) -> Vec<MemberReport> {
         let report = |member: &Mutex<Member>| {
             let member = lock(member);
@@ -169,7 +175,8 @@ impl Ledger {
                 p99_ns: member.latency.value_at_quantile(0.99),
             }
         };
-        self.members.iter().map(report).collect()
+        let members = self.members.iter().map(report).enumerate();
+        members.filter(|(at, member)| *at < self.instances || !member.id.is_empty()).map(|(_, member)| member).collect()
     }
 
     /// All readings of a device side by side: devices that are handled at the same time share no words.
@@ -179,11 +186,11 @@ impl Ledger {
 }
 
 impl Member {
-    fn new(devices: u32) -> Result<Self, CreationError> {
+    fn new() -> Result<Self, CreationError> {
         Ok(Self {
             id: String::new(),
             count: Count::default(),
-            next: vec![0; devices as usize].into_boxed_slice(),
+            next: Vec::new(),
             latency: Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS)?,
             unreturned: 0,
         })

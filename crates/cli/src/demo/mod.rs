@@ -201,8 +201,7 @@ fn report<'a>(
         unconfirmed: errand.progress.started() - errand.progress.confirmed(),
         handled: total.handled,
         dead_lettered,
-        // A dead letter was seen by no handler, as far as the ledger knows.
-        lost: errand.ledger.missing().saturating_sub(dead_lettered),
+        lost: errand.ledger.missing(),
         duplicated: total.duplicated,
         out_of_order: total.out_of_order,
         alerts: total.alerts,

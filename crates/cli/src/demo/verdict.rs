@@ -12,7 +12,7 @@ pub(crate) struct Sums {
     /// Events that a handler has seen.
     pub(crate) handled: u64,
     pub(crate) dead_lettered: u64,
-    /// Events that the broker has and that went neither to a handler nor to the dead letters.
+    /// Events that the broker has and that no handler has seen.
     pub(crate) lost: u64,
     pub(crate) duplicated: u64,
     pub(crate) out_of_order: u64,

@@ -527,12 +527,16 @@ async fn a_replay_from_a_file_that_cannot_be_published_leaves_the_file() {
 }
 
 mod mosquitto {
-    use tidemill_testkit::mosquitto::{Mosquitto, MosquittoConfig, MosquittoErrorKind, require_or_skip};
+    use tidemill_testkit::mosquitto::{Mosquitto, MosquittoConfig, MosquittoErrorKind, MosquittoTls, require_or_skip};
 
     use super::*;
 
     async fn start() -> Option<Mosquitto> {
-        match Mosquitto::start(MosquittoConfig::default()).await {
+        start_with(MosquittoConfig::default()).await
+    }
+
+    async fn start_with(config: MosquittoConfig) -> Option<Mosquitto> {
+        match Mosquitto::start(config).await {
             Err(error) if error.kind() != MosquittoErrorKind::Missing => panic!("{error}"),
             result => require_or_skip(result),
         }
@@ -554,6 +558,28 @@ mod mosquitto {
         assert_eq!(payloads(&url).await, ["four", "five", "one", "two"]);
         dead(&url, &["drop", "--all", "--window", "2"]).await.good();
         assert!(dead(&url, &["list"]).await.good().err.contains("no dead letters"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn letters_are_read_and_replayed_over_tls() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        fs::write(&cert, made.cert.pem()).unwrap();
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let tls = MosquittoTls { cert: cert.clone(), key, client_ca: None };
+        let Some(broker) = start_with(MosquittoConfig { tls: Some(tls), ..MosquittoConfig::default() }).await else {
+            return;
+        };
+        let url = format!("mqtts://localhost:{}", broker.tls_addr().unwrap().port());
+        let stranger = dead(&url, &["subscribe"]).await;
+        assert!(stranger.code == 1 && stranger.err.contains("--ca-file"), "{stranger:?}");
+        let with = |args: &[&'static str]| [args, &["--ca-file", cert.to_str().unwrap()]].concat();
+        dead(&url, &with(&["subscribe"])).await.good();
+        let mut peer = Peer::connect(broker.addr(), "peer").await;
+        peer.letters(&FIVE).await;
+        let ran = dead(&url, &with(&["replay", "1-5"])).await.good();
+        assert!(ran.err.contains("5 replayed"), "{}", ran.err);
     }
 
     /// Many letters and a window far below their number: Mosquitto hands out more than it should.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tidemill_testkit::broker::{Access, Broker, BrokerConfig};
+use serde_json::json;
+use tidemill::QoS;
+use tidemill_testkit::broker::{Access, Broker, BrokerConfig, What};
+use tidemill_testkit::client::{ConnectOptions, RawClient};
 
 use crate::support::{run, start};
 
@@ -104,14 +107,17 @@ async fn a_broker_that_is_gone_is_given_up() {
 }
 
 #[tokio::test]
-async fn cut_connections_lose_nothing() {
-    let broker = Broker::start(BrokerConfig::default()).await.unwrap();
+async fn an_instance_and_a_publisher_that_lose_their_connections_lose_no_event() {
+    let broker = Broker::start(BrokerConfig::default().with_trace(10_000)).await.unwrap();
     let mut demo = start(&["demo", "--broker", &broker.url(), "--events", "6000", "--rate", "3000", "--json"]);
     demo.says(BEGUN).await;
+    let ids: Vec<_> = broker.trace().into_iter().filter(|line| matches!(line.what, What::Connected { .. })).collect();
+    let (publisher, instance): (Vec<_>, Vec<_>) = ids.iter().partition(|line| line.client.contains("fleet"));
     while broker.stats().acked < 1000 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    broker.kill();
+    assert!(broker.cut(&instance[0].client));
+    assert!(broker.cut(&publisher[0].client));
     let ended = demo.end().await;
     let report = ended.report();
     // What was on its way may come twice, and the exit code says so; nothing is missing.
@@ -120,6 +126,48 @@ async fn cut_connections_lose_nothing() {
     assert_eq!(report["lost"], 0, "{}", ended.stderr);
     let clean = report["duplicated"] == 0 && report["out_of_order"] == 0;
     assert_eq!(ended.code, i32::from(!clean), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn events_that_somebody_takes_repeats_or_makes_up_are_found() {
+    let broker = Broker::start(BrokerConfig::default().with_trace(10_000)).await.unwrap();
+    let mut demo = start(&["demo", "--broker", &broker.url(), "--events", "4000", "--rate", "2000", "--json"]);
+    demo.says(BEGUN).await;
+    let group = broker.trace().into_iter().find_map(|line| match line.what {
+        What::Subscribed { filter, .. } => Some(filter),
+        _ => None,
+    });
+    // A member that the demo does not know takes its share and acknowledges it.
+    let mut intruder = RawClient::tcp(broker.addr().unwrap()).await.unwrap();
+    intruder.connect(ConnectOptions::new("intruder").receive_maximum(1)).await;
+    intruder.subscribe(&group.unwrap(), QoS::AtLeastOnce).await;
+    let mut taken = Vec::new();
+    for _ in 0..5 {
+        let event = intruder.expect_publish().await;
+        taken.push(event.clone());
+        if taken.len() == 5 {
+            // Gone before the next one can be on its way.
+            intruder.disconnect().await;
+        } else {
+            intruder.puback(event.pkid).await;
+        }
+    }
+    // The fifth was not acknowledged, so it goes to a member; here it is once more, and with it something made up.
+    let mut again = RawClient::tcp(broker.addr().unwrap()).await.unwrap();
+    again.connect(ConnectOptions::new("again")).await;
+    let topic = std::str::from_utf8(&taken[4].topic).unwrap();
+    again.publish_acked(topic, taken[4].payload.clone()).await;
+    again.publish_acked(topic, "{}").await;
+
+    let ended = demo.end().await;
+    let report = ended.report();
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert_eq!((&report["published"], &report["handled"]), (&json!(4000), &json!(3996)), "{}", ended.stderr);
+    assert_eq!((&report["lost"], &report["duplicated"]), (&json!(4), &json!(1)), "{}", ended.stderr);
+    assert_eq!((&report["dead_lettered"], &report["ok"]), (&json!(1), &json!(false)), "{}", ended.stderr);
+    for said in ["FAILED", "4 lost", "1 handed out twice", "1 dead-lettered"] {
+        assert!(ended.stderr.contains(said), "{said:?} in {}", ended.stderr);
+    }
 }
 
 #[tokio::test]

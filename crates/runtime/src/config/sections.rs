@@ -105,7 +105,7 @@ pub struct DispatchConfig {
     pub max_age: Option<Duration>,
     /// What happens to an event that is too old or has expired: `drop` or `dead_letter`.
     pub on_expired: Expired,
-    /// When the window stays full and its oldest event stays the oldest for this long, it is reported; after twice as
+    /// When the window stays full and one event stays its oldest for this long, it is reported; after twice as
     /// long its attempt is cut, after three times as long it goes to the dead letters. 0s: never.
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]

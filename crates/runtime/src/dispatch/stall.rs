@@ -1,5 +1,5 @@
 //! The stall watch (G11): a window that stays full because its oldest event does not finish is seen, reported and
-//! resolved. Every further `after` that the oldest event stays unfinished while the window is full is one rung:
+//! resolved. Every further `after` that an event stays the oldest one while the window is full is one rung:
 //! report, cut the attempt, dead-letter the event.
 
 use std::collections::BTreeMap;
@@ -27,12 +27,15 @@ pub(crate) struct StallWatch {
     /// By the time of receipt, then in the order they began to wait.
     active: BTreeMap<(Instant, u64), Active>,
     next: u64,
+    /// The oldest event, and since when it is that. Time before does not count: a queue that moves, however slowly, is
+    /// no stall.
+    head: Option<((Instant, u64), Instant)>,
 }
 
 impl StallWatch {
     /// A watch that acts when the oldest event is older than `after`; zero switches it off.
     pub(crate) fn new(after: Duration) -> Self {
-        Self { after, active: BTreeMap::new(), next: 0 }
+        Self { after, active: BTreeMap::new(), next: 0, head: None }
     }
 
     /// An event that was received at `since` has begun to wait. Gives the number to [`end`](Self::end) it with.
@@ -40,15 +43,25 @@ impl StallWatch {
         let number = self.next;
         self.next += 1;
         self.active.insert((since, number), Active { route: Arc::clone(route), cut, rung: 0 });
+        self.find_head();
         number
     }
 
     pub(crate) fn end(&mut self, since: Instant, number: u64) {
         self.active.remove(&(since, number));
+        self.find_head();
     }
 
     pub(crate) fn clear(&mut self) {
         self.active.clear();
+        self.head = None;
+    }
+
+    fn find_head(&mut self) {
+        let oldest = self.active.keys().next().copied();
+        if oldest != self.head.map(|(key, _)| key) {
+            self.head = oldest.map(|key| (key, Instant::now()));
+        }
     }
 
     /// When the oldest event was received.
@@ -61,9 +74,10 @@ impl StallWatch {
         if self.after.is_zero() {
             return None;
         }
-        let ((since, _), oldest) = self.active.first_key_value()?;
+        let (key, since) = self.head?;
+        let rung = self.active.get(&key)?.rung;
         let now = Instant::now();
-        let due = *since + self.after * (oldest.rung + 1);
+        let due = since + self.after * (rung + 1);
         // Not at once again when the window has room: then there is nothing to do yet.
         Some(due.max(now + self.after / 10))
     }
@@ -73,8 +87,9 @@ impl StallWatch {
         if self.after.is_zero() || !full {
             return;
         }
-        let Some(((since, _), oldest)) = self.active.iter_mut().next() else { return };
-        let age = now.saturating_duration_since(*since);
+        let Some((key, since)) = self.head else { return };
+        let Some(oldest) = self.active.get_mut(&key) else { return };
+        let age = now.saturating_duration_since(since);
         if age < self.after * (oldest.rung + 1) {
             return;
         }

@@ -159,7 +159,7 @@ pub(crate) fn decode(
         buffer.reserve(length - buffer.len());
         return Ok(None);
     }
-    if buffer[0] >> 4 == 3 {
+    if is_publish(buffer[0]) {
         let packet = buffer.split_to(length).freeze();
         return Publish::decode(version, packet, header).map(|publish| Some(Incoming::Publish(publish)));
     }
@@ -250,9 +250,14 @@ fn connack_code(packet: &[u8]) -> u8 {
     packet.get(header + 1).copied().unwrap_or(Reason::MALFORMED.code())
 }
 
+/// Whether a packet that begins with this byte is an event.
+pub(crate) fn is_publish(first: u8) -> bool {
+    first >> 4 == 3
+}
+
 /// Whether a packet that begins with this byte is an event that must be acknowledged.
 pub(crate) fn is_qos1_publish(first: u8) -> bool {
-    first >> 4 == 3 && first & 0b0110 != 0
+    is_publish(first) && first & 0b0110 != 0
 }
 
 fn qos_of_flags(first: u8) -> Result<QoS, DecodeError> {

@@ -15,6 +15,10 @@ use crate::config::{ConfigProblem, IdentityMode, MqttConfig, MqttVersion, Secret
 /// A CONNACK is small; a peer that sends more before it is not an MQTT broker.
 const MAX_CONNACK: u32 = 64 * 1024;
 
+/// What it usually means when a peer ends the connection upon CONNECT.
+const NO_ANSWER: &str = "the peer closed the connection instead of answering CONNECT; \
+                         check the scheme of `mqtt.url` and whether it speaks `mqtt.version`";
+
 /// What goes into CONNECT.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectOptions {
@@ -129,15 +133,9 @@ pub(crate) async fn handshake(wire: &mut Wire, options: &ConnectOptions) -> Resu
         match wire.drive(Interest { read: true, flush: false }).await {
             Ok(Driven::Read | Driven::Flushed) => {}
             Ok(Driven::Eof) => {
-                let text = "the peer closed the connection instead of answering CONNECT; \
-                            check the scheme of `mqtt.url` and whether it speaks `mqtt.version`";
-                return Err(SessionError::new(SessionErrorKind::Io, text));
+                return Err(SessionError::new(SessionErrorKind::Io, NO_ANSWER));
             }
-            Err(error) => {
-                return Err(
-                    SessionError::new(SessionErrorKind::Io, "connection lost during CONNECT").with_source(error)
-                );
-            }
+            Err(error) => return Err(SessionError::new(SessionErrorKind::Io, NO_ANSWER).with_source(error)),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! A session ends in one of three ways ([`End`]): it has left (everything acknowledged, DISCONNECT sent), it was told to
 //! stop at once, or the connection was lost.
 //!
-//! INVARIANT (G5): it stops decoding and reading at the high-water mark, and goes on acknowledging and pinging.
+//! INVARIANT (G5): it stops decoding and reading at the first event beyond the high-water mark, and goes on
+//! acknowledging and pinging.
 
 use std::time::{Duration, SystemTime};
 
@@ -269,11 +270,13 @@ impl Running<'_> {
             && self.window.unfinished_bytes() + self.released.bytes < self.settings.max_unfinished_bytes
     }
 
-    /// Whether more may be taken in. Events at QoS 0 that overflow are dropped, by setting, rather than left waiting.
+    /// Whether more may be taken in. Without room it goes on up to the next event: what stands in front of it may be an
+    /// answer that somebody waits for, or the end of the connection. Events at QoS 0 that overflow are dropped, by
+    /// setting, rather than left waiting.
     fn may_read(&self) -> bool {
         let drops = self.settings.qos == QoS::AtMostOnce && self.settings.qos0_overflow == Overflow::DropNewest;
-        !self.stopped_reading
-            && (self.has_room() || (drops && !self.wire.input.first().is_some_and(|first| codec::is_qos1_publish(*first))))
+        let takes = |first: u8| !codec::is_publish(first) || (drops && !codec::is_qos1_publish(first));
+        !self.stopped_reading && (self.has_room() || self.wire.input.first().is_none_or(|first| takes(*first)))
     }
 
     fn decode_burst(&mut self, turn: &mut Turn<'_>) -> Result<(), (SessionError, Reason)> {
@@ -522,11 +525,15 @@ impl Running<'_> {
 
     fn tick(&mut self, turn: &mut Turn<'_>) -> Result<(), SessionError> {
         let now = Instant::now();
-        if turn.subscriptions.deadline().is_some_and(|until| now >= until) {
-            return Err(SessionError::new(SessionErrorKind::Timeout, "the broker did not answer SUBSCRIBE in time"));
-        }
         // Reading must have gone on all the time: where it has just begun again, the answer may wait to be read.
         let reading = !std::mem::take(&mut turn.held_back) && self.may_read();
+        if turn.subscriptions.deadline().is_some_and(|until| now >= until) {
+            if reading {
+                let text = "the broker did not answer SUBSCRIBE in time";
+                return Err(SessionError::new(SessionErrorKind::Timeout, text));
+            }
+            turn.subscriptions.postpone(now + self.settings.subscribe_timeout);
+        }
         if turn.pings > 0 {
             // Any byte is a sign of life; and an answer cannot be seen while reading pauses.
             let heard = turn.last_read > turn.ping_sent;

@@ -46,6 +46,13 @@ impl<'a> Subscriptions<'a> {
         self.change.as_ref().map(|change| change.until)
     }
 
+    /// Gives the broker more time: its answer may wait behind events that there is no room for.
+    pub(crate) fn postpone(&mut self, until: Instant) {
+        if let Some(change) = &mut self.change {
+            change.until = until;
+        }
+    }
+
     /// Whether to subscribe or to unsubscribe next.
     fn wrong(&self, paused: &[bool]) -> Option<bool> {
         let is_paused = |at: usize| paused.get(at).copied().unwrap_or(false);

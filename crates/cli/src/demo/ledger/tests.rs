@@ -52,8 +52,16 @@ fn an_event_of_another_run_is_none_of_ours() {
     let ledger = Ledger::new(10, 2, 1).unwrap();
     assert_eq!(handle(&ledger, 0, 2, 0), None);
     assert_eq!(handle(&ledger, 0, 0, 5), None);
-    assert_eq!(handle(&ledger, 1, 0, 0), None);
     assert_eq!(ledger.total().events(), 0);
+}
+
+#[test]
+fn an_instance_that_replaces_another_has_a_line_of_its_own() {
+    let ledger = Ledger::new(10, 2, 1).unwrap();
+    assert_eq!(ledger.members().len(), 1);
+    assert_eq!(handle(&ledger, 1, 0, 0), Some(1));
+    assert_eq!(ledger.members().len(), 2);
+    assert_eq!(handle(&ledger, 1000, 0, 1), None);
 }
 
 #[test]

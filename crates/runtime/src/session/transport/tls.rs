@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tidemill_core::BoxError;
@@ -66,18 +66,27 @@ impl Tls {
         match self.connector.connect(self.server_name.clone(), stream).await {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => {
-                let certificate = error
-                    .get_ref()
-                    .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-                    .is_some_and(|inner| matches!(inner, rustls::Error::InvalidCertificate(_)));
-                let text = if certificate {
-                    "the broker's certificate is not trusted; set `mqtt.tls.ca_file` to the authority that signed it"
-                } else {
-                    "the TLS handshake failed; check that `mqtt.url` names the broker's TLS port"
+                let text = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                    Some(rustls::Error::InvalidCertificate(reason)) => way_out(reason),
+                    _ => "the TLS handshake failed; check that `mqtt.url` names the broker's TLS port",
                 };
                 Err(SessionError::new(SessionErrorKind::Tls, text).with_source(error))
             }
         }
+    }
+}
+
+/// What is wrong with the broker's certificate, and what the operator can do.
+fn way_out(reason: &CertificateError) -> &'static str {
+    use CertificateError as E;
+    match reason {
+        E::NotValidForName | E::NotValidForNameContext { .. } => {
+            "the broker's certificate is for another name; correct the host of `mqtt.url` or set `mqtt.tls.server_name`"
+        }
+        E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
+            "the broker's certificate has expired or is not valid yet; renew it, or set the clock of this machine"
+        }
+        _ => "the broker's certificate is not trusted; set `mqtt.tls.ca_file` to the authority that signed it",
     }
 }
 
