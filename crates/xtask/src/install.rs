@@ -21,7 +21,7 @@ pub(crate) struct Need {
     service: Option<&'static str>,
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 6] = [
     Need {
         program: "mosquitto",
         package: "mosquitto",
@@ -35,6 +35,27 @@ const NEEDS: [Need; 3] = [
         purpose: "tests with a client that is not ours",
         required: true,
         service: None,
+    },
+    Need {
+        program: "redis-server",
+        package: "redis-server",
+        purpose: "the shared store of dedup",
+        required: true,
+        service: Some("redis-server.service"),
+    },
+    Need {
+        program: "nats-server",
+        package: "nats-server",
+        purpose: "a broker that ignores shared subscriptions in silence",
+        required: true,
+        service: Some("nats-server.service"),
+    },
+    Need {
+        program: "rabbitmq-server",
+        package: "rabbitmq-server",
+        purpose: "a broker without shared subscriptions",
+        required: true,
+        service: Some("rabbitmq-server.service"),
     },
     Need { program: "valgrind", package: "valgrind", purpose: "counting instructions", required: false, service: None },
 ];

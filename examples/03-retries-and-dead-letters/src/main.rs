@@ -46,7 +46,7 @@ impl Handler for Charge {
             // Fails until its attempts are used up, and goes to the dead letters then.
             ("broken", _) => Err("the bank does not know the card")?,
             // A panic is a failed attempt like any other. It ends neither the worker nor other events.
-            ("cursed", _) => panic!("nobody thought of this"),
+            ("cursed", _) => unreachable!("nobody thought of this"),
             _ => {}
         }
         println!("order {id}: charged");

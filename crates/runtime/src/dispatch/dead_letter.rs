@@ -42,7 +42,8 @@ pub(crate) fn record(event: &Event, scope: &Scope, death: &Death) -> Record {
 /// some brokers close the connection over any control character, such as the line breaks of many errors.
 fn clean(text: &str) -> String {
     const LONGEST: usize = 4096;
-    let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= LONGEST).last().unwrap_or(0);
+    let end =
+        text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= LONGEST).last().unwrap_or(0);
     let mut clean: String = text[..end].chars().map(|c| if is_forbidden(c) { ' ' } else { c }).collect();
     if end < text.len() {
         clean.push_str("...");

@@ -1,3 +1,5 @@
+//! The table is complete and sourced, what is not known is unsafe, and a configuration is checked against it.
+
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

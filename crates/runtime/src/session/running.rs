@@ -177,8 +177,7 @@ impl Running<'_> {
                 return End::Left;
             }
             turn.held_back |= !self.may_read();
-            let interest =
-                Interest { read: self.may_read() && !turn.undecoded, flush: self.outgoing.awaits_flush() };
+            let interest = Interest { read: self.may_read() && !turn.undecoded, flush: self.outgoing.awaits_flush() };
             let can_request = self.outgoing.has_room();
             tokio::select! {
                 biased;

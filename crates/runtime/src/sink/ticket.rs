@@ -1,7 +1,7 @@
 //! Tickets: which records an event still waits for.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemill_core::{Event, Record};
 use tokio::sync::oneshot;

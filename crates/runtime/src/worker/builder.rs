@@ -195,7 +195,7 @@ impl WorkerBuilder {
                 timeout,
                 age: AgeLimit { stamp: route.stamp, max_age: route.max_age.or(config.dispatch.max_age) },
                 on_expired: config.dispatch.on_expired,
-            dedup: route.dedup,
+                dedup: route.dedup,
                 retry: RetryPolicy {
                     max_attempts: route.max_attempts.unwrap_or(config.retry.max_attempts),
                     max_elapsed: config.retry.max_elapsed,

@@ -18,6 +18,8 @@ use crate::tap::Dial;
 
 /// Everything ends within this, on the paused clock.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
+/// Everything that is to be finished is so within this.
+const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 /// How often a window that hangs is filled up.
 const FILLINGS: u32 = 200;
 
@@ -114,7 +116,7 @@ impl<'a> Run<'a> {
         let mut stuck = None;
         match plan.end {
             End::Settled | End::Relay => stuck = self.settle(&broker, &mut publisher, &crews).await,
-            End::InFlight => self.all_handed_out(&broker, &crews).await,
+            End::InFlight => stuck = self.all_handed_out(&broker, &crews).await,
             End::Deadline => sleep(Duration::from_secs(3)).await,
         }
         for crew in crews {
@@ -139,7 +141,7 @@ impl<'a> Run<'a> {
             if stats.queued == 0 && stats.inflight == 0 && unfinished == 0 && arrived {
                 return None;
             }
-            if began.elapsed() > A_DAY / 4 {
+            if began.elapsed() > PATIENCE {
                 return Some(format!("G11: {unfinished} events stay unfinished: {stats:?}, {status:?}"));
             }
             if stalls && fillings < FILLINGS && began.elapsed() > self.plan.stall_after * (fillings + 1) {
@@ -149,20 +151,26 @@ impl<'a> Run<'a> {
                 publisher.publish_to(publisher.published() + room).await;
             }
             sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(1));
+            wait = (wait * 2).min(Duration::from_secs(5));
         }
     }
 
-    /// Waits until the broker holds nothing that the worker has not been sent.
-    async fn all_handed_out(&self, broker: &Broker, crews: &[Crew]) {
+    /// Waits until the broker holds nothing that the worker has not been sent. Gives what is wrong if that does not come.
+    async fn all_handed_out(&self, broker: &Broker, crews: &[Crew]) -> Option<String> {
+        let mut wait = Duration::from_millis(20);
+        let began = Instant::now();
         loop {
             for crew in crews {
                 crew.handle.ready().await;
             }
             if broker.stats().queued == 0 {
-                return;
+                return None;
             }
-            sleep(Duration::from_millis(50)).await;
+            if began.elapsed() > PATIENCE {
+                return Some(format!("G11: {:?} are not taken by {crews:?}", broker.stats()));
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(5));
         }
     }
 

@@ -28,7 +28,8 @@ pub(crate) fn judge(world: &World, ended: &[Ended]) -> Result<Record, String> {
     let scenario = &world.scenario;
     let (published, seen, log) = (world.published(), world.seen(), world.log.take());
     let fates = oracle::replay(scenario, &published, &seen);
-    let mut judge = Judge { scenario, events: &published, violations: fates.violations.clone(), ..Judge::new(scenario) };
+    let mut judge =
+        Judge { scenario, events: &published, violations: fates.violations.clone(), ..Judge::new(scenario) };
     judge.read(&log);
     judge.order_of_acks(&seen);
     judge.fates(&fates);
@@ -216,8 +217,14 @@ impl<'a> Judge<'a> {
             let wrong = match place {
                 Place::Nowhere => Some("never reached the broker"),
                 Place::Waits | Place::Held if reliable => Some("is still there at the end"),
-                Place::Acked if !done && (reliable || (scenario.calm && !scenario.comes_back())) => Some("is acknowledged and was not handled"),
-                Place::Unclaimed if (scenario.calm && !scenario.durable) || (reliable && (scenario.calm || scenario.durable)) => Some("was lost in a group that had no members"),
+                Place::Acked if !done && (reliable || (scenario.calm && !scenario.comes_back())) => {
+                    Some("is acknowledged and was not handled")
+                }
+                Place::Unclaimed
+                    if (scenario.calm && !scenario.durable) || (reliable && (scenario.calm || scenario.durable)) =>
+                {
+                    Some("was lost in a group that had no members")
+                }
                 Place::LostWithMember if scenario.calm => Some("was lost with a member although none was lost"),
                 _ => None,
             };

@@ -185,7 +185,7 @@ impl Life {
         let replica = self.running.swap_remove(at);
         self.tell(format_args!(" {}", replica.name));
         let sessions = replica.sessions();
-            self.leaving.push((replica.name.clone(), sessions, replica.leave()));
+        self.leaving.push((replica.name.clone(), sessions, replica.leave()));
     }
 
     /// Takes note of those that have left, and that nobody else has ended.

@@ -13,6 +13,7 @@ mod log;
 mod mutations;
 mod oracle;
 mod replica;
+mod returning;
 mod scenario;
 mod seeds;
 mod shares;

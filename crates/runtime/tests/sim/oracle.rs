@@ -58,9 +58,19 @@ struct Oracle<'a> {
 
 /// Replays what the broker saw of events that were published like this.
 pub(crate) fn replay(scenario: &Scenario, published: &[Published], seen: &[Seen]) -> Fates {
-    let fates =
-        Fates { places: vec![Place::Nowhere; published.len()], handed_out: vec![0; published.len()], ..Fates::default() };
-    let mut oracle = Oracle { durable: scenario.durable, moves: scenario.moves, comes_back: scenario.comes_back(), published, fates, ..Oracle::default() };
+    let fates = Fates {
+        places: vec![Place::Nowhere; published.len()],
+        handed_out: vec![0; published.len()],
+        ..Fates::default()
+    };
+    let mut oracle = Oracle {
+        durable: scenario.durable,
+        moves: scenario.moves,
+        comes_back: scenario.comes_back(),
+        published,
+        fates,
+        ..Oracle::default()
+    };
     for entry in seen {
         match entry {
             Seen::Line(line) => oracle.line(&line.client, &line.what),

@@ -203,7 +203,7 @@ impl Replica {
     pub(crate) fn sessions(&self) -> u32 {
         let instances = self.handle.status().instances;
         let slots = instances.iter().filter_map(|instance| instance.id.rsplit('-').next()?.parse::<u32>().ok());
-        slots.map(|slot| (slot + 1).min(16)).max().unwrap_or_default().max(self.wanted)
+        slots.map(|slot| slot + 1).max().unwrap_or_default().max(self.wanted)
     }
 
     /// Asks it to leave; the task ends when it has.

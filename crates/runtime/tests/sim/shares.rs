@@ -55,9 +55,8 @@ impl Member {
             .unwrap();
         let (handle, stop) = (worker.handle(), CancellationToken::new());
         let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            worker.run_until(async move { stopped.cancelled().await }).await.unwrap()
-        });
+        let task =
+            tokio::spawn(async move { worker.run_until(async move { stopped.cancelled().await }).await.unwrap() });
         handle.ready().await;
         Self { handle, stop, task }
     }

@@ -148,10 +148,11 @@ impl Checker<'_> {
     /// Whether a delivery is handled or dead-lettered, and how.
     fn outcome(&self, delivery: usize) -> Option<Outcome> {
         let delivery = &self.deliveries[delivery];
-        let ok = delivery.attempts.iter().map(|attempt| &self.attempts[attempt]).find_map(|attempt| match attempt.ended {
-            Some(Ended::Ok(effects)) => Some((attempt, effects)),
-            _ => None,
-        });
+        let ok =
+            delivery.attempts.iter().map(|attempt| &self.attempts[attempt]).find_map(|attempt| match attempt.ended {
+                Some(Ended::Ok(effects)) => Some((attempt, effects)),
+                _ => None,
+            });
         match ok {
             Some((attempt, effects)) => {
                 let all = (0..effects).all(|at| attempt.written.contains(&at) || attempt.refused.contains(&at));

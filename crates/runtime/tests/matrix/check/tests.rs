@@ -217,7 +217,11 @@ fn wrong_dead_letters_are_found() {
     let over = What::Over { session: 1 };
     finds(with(What::Buried(letter(None, "permanent", 1)), &over), &rules(), "does not hold the original payload");
     finds(with(What::Buried(letter(Some(2), "permanent", 1)), &over), &rules(), "event 2 is buried twice");
-    finds(with(What::Buried(letter(Some(1), "permanent", 1)), &over), &rules(), "event 1 is buried for the wrong reason");
+    finds(
+        with(What::Buried(letter(Some(1), "permanent", 1)), &over),
+        &rules(),
+        "event 1 is buried for the wrong reason",
+    );
     let tampered = |letter: Letter| {
         let place = good().iter().position(|line| matches!(line, What::Buried(_))).unwrap();
         let mut log = good();
