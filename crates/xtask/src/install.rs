@@ -21,7 +21,7 @@ pub(crate) struct Need {
     service: Option<&'static str>,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need {
         program: "mosquitto",
         package: "mosquitto",
@@ -42,6 +42,13 @@ const NEEDS: [Need; 6] = [
         purpose: "the shared store of dedup",
         required: true,
         service: Some("redis-server.service"),
+    },
+    Need {
+        program: "redis-cli",
+        package: "redis-tools",
+        purpose: "looking into the shared store of dedup",
+        required: true,
+        service: None,
     },
     Need {
         program: "nats-server",
@@ -162,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_advice_names_each_program_and_one_command_for_all() {
-        let missing = missing(|program| program == "valgrind");
+        let missing = missing(|program| !program.starts_with("mosquitto"));
         assert_eq!(
             missing.advice(),
             [

@@ -1,6 +1,7 @@
 //! The dispatcher's loop. Its fast path, an event whose handler neither waits nor fails nor emits, takes no task, no
 //! timer, no lock and no lane.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -20,7 +21,7 @@ use tracing::warn;
 use super::age::is_expired;
 use super::attempt::{Attempted, Slot, Work};
 use super::cut::Cut;
-use super::ladder::{Climb, Climbed, Entry, Step};
+use super::ladder::{Climb, Climbed, Entry, Rest, Step};
 use super::lanes::{LaneKey, Lanes};
 use super::route::{Execution, RouteRuntime};
 use super::stall::StallWatch;
@@ -73,6 +74,8 @@ pub(crate) struct Dispatcher {
     spare: Vec<Option<Box<Work>>>,
     lanes: Lanes<Waiting>,
     ladders: Ladders,
+    /// Have rested, and wait for a place to be tried again.
+    rested: VecDeque<(Climb, Box<Rest>)>,
     slot: Option<Slot>,
     done: Finished,
     tally: Tally,
@@ -100,6 +103,7 @@ impl Dispatcher {
             routes,
             lanes: Lanes::new(concurrency),
             ladders: FuturesUnordered::new(),
+            rested: VecDeque::new(),
             slot: None,
             done: Finished::default(),
             metrics,
@@ -119,6 +123,8 @@ impl Dispatcher {
         tokio::pin!(forced, look);
         loop {
             self.link.take_inbound(&mut inbound);
+            // Before what is new: it came earlier.
+            self.try_again();
             self.take(&mut inbound);
             self.start_waiting();
             self.report();
@@ -137,7 +143,7 @@ impl Dispatcher {
                 () = &mut look, if watching.is_some() => {
                     self.stall.look(Instant::now(), self.status.is_full());
                 }
-                Some(climbed) = self.ladders.next(), if !self.ladders.is_empty() => self.ended(&climbed),
+                Some(climbed) = self.ladders.next(), if !self.ladders.is_empty() => self.climbed(climbed),
                 () = self.link.inbound_ready() => {}
             }
         }
@@ -200,9 +206,6 @@ impl Dispatcher {
                 cut: Arc::default(),
             }),
         };
-        if let Some(limit) = route.timeout {
-            work.cx.set_deadline(Some((Instant::now() + limit).into_std()));
-        }
         let lane = (route.order == Order::Keyed).then(|| route.key.lane(route.id, &work.event));
         let ready = Ready { route: at, ack: delivery.ack, burst, lane };
         if self.lanes.is_idle() {
@@ -214,8 +217,11 @@ impl Dispatcher {
 
     /// Makes the first attempt on the spot, and sets up a ladder for whatever does not end there.
     #[inline]
-    fn start(&mut self, ready: Ready, work: Box<Work>) {
+    fn start(&mut self, ready: Ready, mut work: Box<Work>) {
         let route = &self.routes[ready.route];
+        if let Some(limit) = route.timeout {
+            work.cx.set_deadline(Some((Instant::now() + limit).into_std()));
+        }
         if !route.age.is_off() {
             let (age, too_old) = route.age.look(&work.event, ready.burst.at);
             if let Some(age) = age {
@@ -283,7 +289,13 @@ impl Dispatcher {
         let waits = matches!(entry, Entry::Running(_));
         let mut ladder = Box::pin(self.new_climb(ready, cut).run(entry));
         if !waits && let Poll::Ready(climbed) = ladder.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
-            self.settle(&climbed);
+            match climbed.step {
+                Step::Resting(rest) => {
+                    self.lanes.occupy(ready.lane);
+                    self.rest(climbed.climb, rest);
+                }
+                step => self.settle(&climbed.climb, &step),
+            }
             return;
         }
         self.lanes.occupy(ready.lane);
@@ -296,34 +308,70 @@ impl Dispatcher {
             Some(_) => Entry::Check(work),
             None => Entry::Running(Slot::new(work)),
         };
-        let task = AbortOnDropHandle::new(tokio::spawn(climb.clone().run(entry)));
         self.lanes.occupy(ready.lane);
+        self.spawn_ladder(climb, entry);
+    }
+
+    fn spawn_ladder(&mut self, climb: Climb, entry: Entry) {
+        let task = AbortOnDropHandle::new(tokio::spawn(climb.clone().run(entry)));
         self.ladders.push(Box::pin(async move {
-            task.await.unwrap_or(Climbed { climb, step: Step::Finished(Outcome::Abandoned) })
+            task.await.unwrap_or(Climbed { climb, step: Step::Finished(Outcome::Abandoned), placed: true })
         }));
     }
 
-    /// A ladder has come to its end: its lane is free for the next of its key.
-    fn ended(&mut self, climbed: &Climbed) {
-        self.lanes.release(climbed.climb.lane);
-        self.settle(climbed);
+    /// A ladder has come to its end, or to a rest. At its end its lane is free for the next of its key.
+    fn climbed(&mut self, climbed: Climbed) {
+        let Climbed { climb, step, placed } = climbed;
+        match step {
+            Step::Resting(rest) => self.rest(climb, rest),
+            Step::Rested(rest) => self.rested.push_back((climb, rest)),
+            step => {
+                match placed {
+                    true => self.lanes.release(climb.lane),
+                    false => self.lanes.release_resting(climb.lane),
+                }
+                self.settle(&climb, &step);
+            }
+        }
     }
 
-    fn settle(&mut self, climbed: &Climbed) {
-        self.stall.end(climbed.climb.received, climbed.climb.watched);
-        let at = usize::from(climbed.climb.route.id);
-        match climbed.step {
+    /// An event that is to be tried again later gives its place to others.
+    fn rest(&mut self, climb: Climb, rest: Box<Rest>) {
+        self.lanes.rest();
+        self.ladders.push(Box::pin(climb.rest(rest)));
+    }
+
+    /// Begins the next attempts that are due, as far as there are places.
+    fn try_again(&mut self) {
+        while !self.rested.is_empty() && self.lanes.resume() {
+            let Some((climb, rest)) = self.rested.pop_front() else { return };
+            if self.link.is_stale(climb.ack) {
+                self.lanes.release(climb.lane);
+                self.settle(&climb, &Step::Finished(Outcome::Abandoned));
+            } else if climb.route.execution == Execution::Spawn {
+                self.spawn_ladder(climb, Entry::Again(rest));
+            } else {
+                self.ladders.push(Box::pin(climb.run(Entry::Again(rest))));
+            }
+        }
+    }
+
+    fn settle(&mut self, climb: &Climb, step: &Step) {
+        self.stall.end(climb.received, climb.watched);
+        let at = usize::from(climb.route.id);
+        match step {
             Step::Finished(outcome) => {
                 // An event whose session ended while it was handled comes again: it counts as what the broker sees.
-                let stale = self.link.is_stale(climbed.climb.ack);
-                let outcome = if stale { Outcome::Abandoned } else { outcome };
-                climbed.climb.route.metrics.age.observe(climbed.climb.received.elapsed(), 1);
+                let stale = self.link.is_stale(climb.ack);
+                let outcome = if stale { Outcome::Abandoned } else { *outcome };
+                climb.route.metrics.age.observe(climb.received.elapsed(), 1);
                 self.tally.finished_alone(at, outcome);
                 if stale || outcome != Outcome::Abandoned {
-                    self.done.push(climbed.climb.ack);
+                    self.done.push(climb.ack);
                 }
             }
             Step::InSinks => self.tally.handed_over(at),
+            Step::Resting(_) | Step::Rested(_) => debug_assert!(false, "it goes on"),
         }
     }
 
@@ -375,6 +423,7 @@ impl Dispatcher {
             }
         }
         self.ladders.clear();
+        self.rested.clear();
         self.stall.clear();
         self.tally.abandon_open();
         self.tally.flush(&self.routes, &self.metrics);

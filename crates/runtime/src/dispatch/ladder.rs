@@ -1,7 +1,8 @@
 //! The ladder of an event that did not end at once: wait for its handler, try again, hand its records to their sinks,
-//! or send it to the dead letters. It keeps its lane until it is over.
+//! or send it to the dead letters. It keeps its lane until it is over, and its place of a handler but for the rests
+//! between attempts.
 //!
-//! A ladder ends in exactly one [`Step`]. It never acknowledges an event that was neither handled nor dead-lettered: if
+//! A ladder comes to exactly one [`Step`] at a time. It never acknowledges an event that was neither handled nor dead-lettered: if
 //! there is nowhere to send a failing event to, it goes on trying, and the event stays unfinished and visible (G1).
 
 use std::sync::Arc;
@@ -38,13 +39,17 @@ pub(crate) struct Climb {
     pub(crate) watched: u64,
 }
 
-/// How a ladder ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a ladder has come to.
+#[derive(Debug)]
 pub(crate) enum Step {
     /// Finished here: the dispatcher reports it.
     Finished(Outcome),
     /// The sinks have it; they report when its last record is written.
     InSinks,
+    /// The attempt failed. The next one is due after a rest, which takes no place of a handler.
+    Resting(Box<Rest>),
+    /// The rest is over: the next attempt begins as soon as there is a place for it.
+    Rested(Box<Rest>),
 }
 
 /// What a ladder gives back.
@@ -52,6 +57,8 @@ pub(crate) enum Step {
 pub(crate) struct Climbed {
     pub(crate) climb: Climb,
     pub(crate) step: Step,
+    /// Whether it had a place of a handler.
+    pub(crate) placed: bool,
 }
 
 /// Where an event enters its ladder.
@@ -64,21 +71,47 @@ pub(crate) enum Entry {
     Check(Box<Work>),
     /// It is too old for an attempt.
     Expired(Box<Work>),
+    /// It has rested, and is tried again.
+    Again(Box<Rest>),
+}
+
+/// What stays the same over the attempts at an event.
+#[derive(Debug)]
+struct Tries {
+    started: Instant,
+    backoff: Backoff,
+    /// What dedup is told when the event is handled.
+    confirm: Option<DedupKey>,
+}
+
+/// An event between two attempts.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    work: Box<Work>,
+    tries: Tries,
+    failure: HandlerError,
+    delay: Duration,
 }
 
 impl Climb {
-    /// Climbs to the end.
+    /// Climbs to the end, or to the next rest.
     pub(crate) async fn run(self, entry: Entry) -> Climbed {
         let step = self.climb(entry).await;
-        Climbed { climb: self, step }
+        Climbed { climb: self, step, placed: true }
+    }
+
+    /// Waits until the next attempt is due.
+    pub(crate) async fn rest(self, rest: Box<Rest>) -> Climbed {
+        let step = self.wait(rest).await;
+        Climbed { climb: self, step, placed: false }
     }
 
     async fn climb(&self, entry: Entry) -> Step {
         let route = &self.route;
-        let started = Instant::now();
-        let mut backoff = Backoff::new(route.retry.min_delay, route.retry.max_delay);
-        let mut confirm = None;
-        let mut attempted = match entry {
+        let retry = &route.retry;
+        let backoff = Backoff::new(retry.min_delay, retry.max_delay);
+        let mut tries = Tries { started: Instant::now(), backoff, confirm: None };
+        let attempted = match entry {
             Entry::Ended(attempted) => attempted,
             Entry::Running(slot) => self.timed(slot).await,
             Entry::Check(work) => {
@@ -90,85 +123,87 @@ impl Climb {
                     route.metrics.duplicates.inc();
                     return Step::Finished(Outcome::Handled);
                 }
-                confirm = check.to_confirm();
+                tries.confirm = check.to_confirm();
                 self.timed(Slot::new(work)).await
             }
-            Entry::Expired(work) => return self.expired(&work).await,
-        };
-        loop {
-            let failure = match attempted.result {
-                Ok(()) => return self.emit(&mut attempted.work, confirm).await,
-                Err(failure) => failure,
-            };
-            let attempt = attempted.work.cx.attempt();
-            route.metrics.failed_attempts.inc();
-            if self.link.is_stale(self.ack) {
-                return Step::Finished(Outcome::Abandoned);
-            }
-            let death = |reason| Death {
-                reason,
-                error: report(failure.source()),
-                attempts: attempt,
-                first_seen: self.received_wall,
-            };
-            let decision = match attempted.work.cut.demanded() {
-                Demand::Bury => Decision::Bury("stalled"),
-                _ => self.decide(&failure, attempt, started, &mut backoff),
-            };
-            let delay = match decision {
-                Decision::Retry(delay) => delay,
-                Decision::Bury(reason) => match &route.dead_letters {
-                    Some(destination) => {
-                        return self.bury(destination, &attempted.work.event, death(reason)).await;
-                    }
-                    None => {
-                        let delay = backoff.longest();
-                        error!(
-                            route = &*route.scope.route,
-                            instance = &*route.scope.instance,
-                            topic = attempted.work.event.topic(),
-                            attempt,
-                            error = report(failure.source()),
-                            ?delay,
-                            "event fails for good but there are no dead letters to send it to; it stays unfinished"
-                        );
-                        delay
-                    }
-                },
-            };
-            debug!(
-                route = &*route.scope.route,
-                attempt,
-                error = report(failure.source()),
-                ?delay,
-                "attempt failed, trying again"
-            );
-            // Created before the check, so that a session that ends in between is not missed.
-            let lost = self.link.session_lost();
-            tokio::pin!(lost);
-            if !self.link.is_stale(self.ack) {
-                tokio::select! {
-                    () = sleep(delay) => {}
-                    () = &mut lost => {}
-                    () = attempted.work.cut.buried(), if route.dead_letters.is_some() => {}
+            Entry::Expired(work) => return self.expired(&work.event, 0).await,
+            Entry::Again(rest) => {
+                let mut work = rest.work;
+                tries = rest.tries;
+                if is_expired(&work.event, self.received) {
+                    return self.expired(&work.event, work.cx.attempt()).await;
                 }
+                route.metrics.retries.inc();
+                work.cut.next_attempt();
+                work.cx.next_attempt(self.received_wall);
+                work.cx.set_deadline(route.timeout.map(|limit| (Instant::now() + limit).into_std()));
+                self.timed(Slot::new(work)).await
             }
-            if self.link.is_stale(self.ack) {
-                return Step::Finished(Outcome::Abandoned);
+        };
+        let Attempted { result, mut work } = attempted;
+        let failure = match result {
+            Ok(()) => return self.emit(&mut work, tries.confirm).await,
+            Err(failure) => failure,
+        };
+        route.metrics.failed_attempts.inc();
+        if self.link.is_stale(self.ack) {
+            return Step::Finished(Outcome::Abandoned);
+        }
+        let attempt = work.cx.attempt();
+        let decision = match work.cut.demanded() {
+            Demand::Bury => Decision::Bury("stalled"),
+            _ => self.decide(&failure, attempt, &mut tries),
+        };
+        let delay = match decision {
+            Decision::Retry(delay) => delay,
+            Decision::Bury(reason) => match &route.dead_letters {
+                Some(destination) => return self.give_up(destination, &work, reason, &failure).await,
+                None => {
+                    let delay = tries.backoff.longest();
+                    error!(
+                        route = &*route.scope.route,
+                        instance = &*route.scope.instance,
+                        topic = work.event.topic(),
+                        attempt,
+                        error = report(failure.source()),
+                        ?delay,
+                        "event fails for good but there are no dead letters to send it to; it stays unfinished"
+                    );
+                    delay
+                }
+            },
+        };
+        debug!(
+            route = &*route.scope.route,
+            attempt,
+            error = report(failure.source()),
+            ?delay,
+            "attempt failed, trying again"
+        );
+        Step::Resting(Box::new(Rest { work, tries, failure, delay }))
+    }
+
+    async fn wait(&self, rest: Box<Rest>) -> Step {
+        let Rest { work, delay, .. } = &*rest;
+        let dead_letters = self.route.dead_letters.as_ref();
+        // Created before the check, so that a session that ends in between is not missed.
+        let lost = self.link.session_lost();
+        tokio::pin!(lost);
+        if !self.link.is_stale(self.ack) {
+            tokio::select! {
+                () = sleep(*delay) => {}
+                () = &mut lost => {}
+                () = work.cut.buried(), if dead_letters.is_some() => {}
             }
-            if attempted.work.cut.demanded() == Demand::Bury
-                && let Some(destination) = &route.dead_letters
-            {
-                return self.bury(destination, &attempted.work.event, death("stalled")).await;
+        }
+        if self.link.is_stale(self.ack) {
+            return Step::Finished(Outcome::Abandoned);
+        }
+        match dead_letters {
+            Some(destination) if work.cut.demanded() == Demand::Bury => {
+                self.give_up(destination, work, "stalled", &rest.failure).await
             }
-            if is_expired(&attempted.work.event, self.received) {
-                return self.expired(&attempted.work).await;
-            }
-            route.metrics.retries.inc();
-            attempted.work.cut.next_attempt();
-            attempted.work.cx.next_attempt(self.received_wall);
-            attempted.work.cx.set_deadline(route.timeout.map(|limit| (Instant::now() + limit).into_std()));
-            attempted = self.timed(Slot::new(attempted.work)).await;
+            _ => Step::Rested(rest),
         }
     }
 
@@ -179,17 +214,17 @@ impl Climb {
         attempted
     }
 
-    fn decide(&self, failure: &HandlerError, attempt: u32, started: Instant, backoff: &mut Backoff) -> Decision {
+    fn decide(&self, failure: &HandlerError, attempt: u32, tries: &mut Tries) -> Decision {
         let retry = &self.route.retry;
         let delay = match failure.disposition() {
             Disposition::Permanent => return Decision::Bury("permanent"),
             Disposition::RetryAfter(delay) => delay,
-            _ => backoff.next(),
+            _ => tries.backoff.next(),
         };
         if retry.max_attempts > 0 && attempt >= retry.max_attempts {
             return Decision::Bury("attempts");
         }
-        if !retry.max_elapsed.is_zero() && started.elapsed() + delay > retry.max_elapsed {
+        if !retry.max_elapsed.is_zero() && tries.started.elapsed() + delay > retry.max_elapsed {
             return Decision::Bury("elapsed");
         }
         Decision::Retry(delay)
@@ -236,19 +271,25 @@ impl Climb {
         Step::Finished(outcome)
     }
 
-    async fn expired(&self, work: &Work) -> Step {
+    async fn expired(&self, event: &Event, attempts: u32) -> Step {
         match (&self.route.dead_letters, self.route.on_expired) {
             (Some(destination), Expired::DeadLetter) => {
                 let death = Death {
                     reason: "expired",
                     error: "the event is too old to be handled".to_owned(),
-                    attempts: work.cx.attempt() - 1,
+                    attempts,
                     first_seen: self.received_wall,
                 };
-                self.bury(destination, &work.event, death).await
+                self.bury(destination, event, death).await
             }
             _ => Step::Finished(Outcome::Dropped),
         }
+    }
+
+    async fn give_up(&self, destination: &SinkHandle, work: &Work, reason: &'static str, why: &HandlerError) -> Step {
+        let error = report(why.source());
+        let death = Death { reason, error, attempts: work.cx.attempt(), first_seen: self.received_wall };
+        self.bury(destination, &work.event, death).await
     }
 
     async fn bury(&self, destination: &SinkHandle, event: &Event, death: Death) -> Step {

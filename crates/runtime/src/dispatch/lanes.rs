@@ -1,8 +1,9 @@
 //! Lanes: which job may start, so that jobs of one key never run at the same time nor out of order (G4), and never
 //! more than `limit` run at once. Pure bookkeeping: it starts nothing itself.
 //!
-//! A lane exists only while a job of its key runs. Everything that cannot start waits either in its lane or, when no
-//! place is free, in the backlog. The backlog is served strictly in order; a job whose lane is busy moves into it.
+//! A lane exists only while a job of its key runs or rests: a job that rests keeps its lane, and lets others have its
+//! place. Everything that cannot start waits either in its lane or, when no place is free, in the backlog. The backlog
+//! is served strictly in order; a job whose lane is busy moves into it.
 
 use std::collections::VecDeque;
 
@@ -41,12 +42,12 @@ impl<J> Lanes<J> {
         self.running == 0 && self.queued == 0
     }
 
-    /// Jobs that run.
+    /// Jobs that run and do not rest.
     pub(crate) fn running(&self) -> usize {
         self.running
     }
 
-    /// Jobs that wait.
+    /// Jobs that wait or rest.
     pub(crate) fn queued(&self) -> usize {
         self.queued
     }
@@ -79,9 +80,35 @@ impl<J> Lanes<J> {
         }
     }
 
+    /// A running job gives its place to others for a while, and keeps its lane.
+    pub(crate) fn rest(&mut self) {
+        self.running -= 1;
+        self.queued += 1;
+    }
+
+    /// A resting job takes a place again. `false`: none is free, and it goes on resting.
+    pub(crate) fn resume(&mut self) -> bool {
+        let free = self.running < self.limit;
+        if free {
+            self.running += 1;
+            self.queued -= 1;
+        }
+        free
+    }
+
     /// A running job has ended; [`next`](Self::next) tells what may start in its place.
     pub(crate) fn release(&mut self, lane: Option<LaneKey>) {
         self.running -= 1;
+        self.free(lane);
+    }
+
+    /// A resting job has ended.
+    pub(crate) fn release_resting(&mut self, lane: Option<LaneKey>) {
+        self.queued -= 1;
+        self.free(lane);
+    }
+
+    fn free(&mut self, lane: Option<LaneKey>) {
         let Some(lane) = lane else { return };
         if let Entry::Occupied(mut waiting) = self.busy.entry(lane) {
             match waiting.get_mut().pop_front() {
@@ -134,18 +161,28 @@ mod tests {
         Arrive(Option<u8>, bool),
         /// One of the running jobs ends; what starts in its place ends at once or not.
         End(prop::sample::Index, bool),
+        /// One of the running jobs rests; others may start.
+        Rest(prop::sample::Index, bool),
+        /// One of the resting jobs wants to run on.
+        Resume(prop::sample::Index),
+        /// One of the resting jobs ends.
+        EndResting(prop::sample::Index, bool),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             (prop::option::weighted(0.9, 0_u8..4), any::<bool>()).prop_map(|(key, ends)| Step::Arrive(key, ends)),
             (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(index, ends)| Step::End(index, ends)),
+            (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(index, ends)| Step::Rest(index, ends)),
+            any::<prop::sample::Index>().prop_map(Step::Resume),
+            (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(index, ends)| Step::EndResting(index, ends)),
         ]
     }
 
     struct Harness {
         lanes: Lanes<(usize, Option<u8>)>,
         running: Vec<(usize, Option<u8>)>,
+        resting: Vec<(usize, Option<u8>)>,
         /// Per key, what has started, in order.
         started: Model<u8, Vec<usize>>,
         ended: usize,
@@ -154,7 +191,8 @@ mod tests {
     impl Harness {
         fn start(&mut self, lane: Option<LaneKey>, job: (usize, Option<u8>), ends: bool) {
             if let Some(key) = job.1 {
-                assert!(!self.running.iter().any(|(_, other)| *other == Some(key)), "two jobs of one key at once");
+                let mut begun = self.running.iter().chain(&self.resting);
+                assert!(!begun.any(|(_, other)| *other == Some(key)), "two jobs of one key at once");
                 self.started.entry(key).or_default().push(job.0);
             }
             if ends {
@@ -178,7 +216,9 @@ mod tests {
             limit in 1_usize..5,
             steps in prop::collection::vec(step(), 1..300),
         ) {
-            let mut all = Harness { lanes: Lanes::new(limit), running: Vec::new(), started: Model::new(), ended: 0 };
+            let lanes = Lanes::new(limit);
+            let (running, resting) = (Vec::new(), Vec::new());
+            let mut all = Harness { lanes, running, resting, started: Model::new(), ended: 0 };
             let mut arrived = 0;
             for step in steps {
                 match step {
@@ -196,15 +236,35 @@ mod tests {
                         all.lanes.release(job.1.map(|key| LaneKey(key.into())));
                         all.start_waiting(ends);
                     }
-                    Step::End(..) => {}
+                    Step::Rest(index, ends) if !all.running.is_empty() => {
+                        let job = all.running.swap_remove(index.index(all.running.len()));
+                        all.resting.push(job);
+                        all.lanes.rest();
+                        all.start_waiting(ends);
+                    }
+                    Step::Resume(index) if !all.resting.is_empty() => {
+                        let free = all.running.len() < limit;
+                        prop_assert_eq!(all.lanes.resume(), free);
+                        if free {
+                            all.running.push(all.resting.swap_remove(index.index(all.resting.len())));
+                        }
+                    }
+                    Step::EndResting(index, ends) if !all.resting.is_empty() => {
+                        let job = all.resting.swap_remove(index.index(all.resting.len()));
+                        all.ended += 1;
+                        all.lanes.release_resting(job.1.map(|key| LaneKey(key.into())));
+                        all.start_waiting(ends);
+                    }
+                    Step::End(..) | Step::Rest(..) | Step::Resume(_) | Step::EndResting(..) => {}
                 }
                 prop_assert!(all.running.len() <= limit);
                 prop_assert_eq!(all.lanes.running(), all.running.len());
                 prop_assert_eq!(all.ended + all.running.len() + all.lanes.queued(), arrived);
                 prop_assert_eq!(all.lanes.is_idle(), all.running.is_empty() && all.lanes.queued() == 0);
+                prop_assert!(all.resting.len() <= all.lanes.queued());
             }
             // Let everything end: whatever waits must start.
-            while let Some(job) = all.running.pop() {
+            while let Some(job) = all.running.pop().or_else(|| all.resting.pop().filter(|_| all.lanes.resume())) {
                 all.ended += 1;
                 all.lanes.release(job.1.map(|key| LaneKey(key.into())));
                 all.start_waiting(false);

@@ -59,13 +59,8 @@ impl Ticket {
     /// One record is written; when it was the last, the event is finished.
     pub(crate) fn record_written(&self) {
         if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let outcome = if self.climb.link.is_stale(self.climb.ack) {
-                Outcome::Abandoned
-            } else if self.dead_lettered.load(Ordering::Acquire) {
-                Outcome::DeadLettered
-            } else {
-                Outcome::Handled
-            };
+            let dead_lettered = self.dead_lettered.load(Ordering::Acquire);
+            let outcome = if dead_lettered { Outcome::DeadLettered } else { Outcome::Handled };
             self.finish(outcome);
         }
     }
@@ -91,6 +86,8 @@ impl Ticket {
             let _ = waiter.send(outcome);
             return;
         }
+        // What is written is written, but the broker will deliver the event again.
+        let outcome = if self.climb.link.is_stale(self.climb.ack) { Outcome::Abandoned } else { outcome };
         let metrics = &self.climb.route.metrics;
         metrics.finished(outcome, 1);
         metrics.age.observe(self.climb.received.elapsed(), 1);

@@ -255,7 +255,7 @@ impl<'a> Fleet<'a> {
             {
                 return;
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

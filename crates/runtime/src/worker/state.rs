@@ -233,7 +233,7 @@ pub struct InstanceStatus {
     pub window_use: f64,
     /// Handlers that are waiting.
     pub running: usize,
-    /// Events that wait for their lane or a free place.
+    /// Events that wait for their lane, for a free place, or for their next attempt.
     pub queued: usize,
     /// How long the oldest event has waited whose handler waits or is tried again, in seconds.
     pub oldest_unfinished_seconds: f64,

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use proptest::prelude::*;
 use tidemill_core::{HandlerError, QoS, Record};
 use tidemill_runtime::config::Overflow;
-use tidemill_runtime::{Execution, MqttVersion};
+use tidemill_runtime::{Execution, MqttVersion, RunErrorKind};
 use tidemill_testkit::broker::{Broker, BrokerConfig, Quirks, ack_order_violations};
 use tidemill_testkit::client::{ConnectOptions, RawClient};
 
@@ -28,6 +28,7 @@ fn scripted() -> impl tidemill_core::Handler {
                 Some(b'f') => Err(HandlerError::retry("always")),
                 Some(b'p') => Err(HandlerError::permanent("bad")),
                 Some(b'x') if cx.attempt() < 3 => panic!("twice"),
+                Some(b'h') => std::future::pending().await,
                 Some(b's') => {
                     tokio::time::sleep(Duration::from_millis(30)).await;
                     Ok(())
@@ -49,6 +50,8 @@ fn scripted() -> impl tidemill_core::Handler {
 }
 
 const KINDS: &[u8] = b"orrfpxssel";
+/// One of these never ends.
+const KINDS_THAT_HANG: &[u8] = b"oprselh";
 
 #[derive(Clone, Debug)]
 struct Mix {
@@ -64,13 +67,14 @@ struct Mix {
     overshoot: bool,
     instances: u32,
     sink_fails: u8,
+    hangs: bool,
 }
 
 fn mix() -> impl Strategy<Value = Mix> {
     let shape = (any::<u64>(), 1_u16..40, 0_u16..120, any::<bool>(), any::<bool>(), any::<bool>());
-    let trouble = (any::<bool>(), 0_u8..4, any::<bool>(), 1_u32..4, 0_u8..3);
+    let trouble = (any::<bool>(), 0_u8..4, any::<bool>(), 1_u32..4, 0_u8..3, prop::bool::weighted(0.2));
     (shape, trouble).prop_map(|((seed, window, events, spawn, at_most_once, old), trouble)| {
-        let (drop, cuts, overshoot, instances, sink_fails) = trouble;
+        let (drop, cuts, overshoot, instances, sink_fails, hangs) = trouble;
         Mix {
             seed,
             window,
@@ -83,6 +87,7 @@ fn mix() -> impl Strategy<Value = Mix> {
             overshoot,
             instances,
             sink_fails,
+            hangs,
         }
     })
 }
@@ -145,7 +150,8 @@ async fn run(mix: Mix) {
     publisher.connect(ConnectOptions::new("publisher")).await;
     let cut_every = mix.events / (u16::from(mix.cuts) + 1) + 1;
     for number in 1..=mix.events {
-        let kind = KINDS[rng.usize(..KINDS.len())];
+        let kinds = if mix.hangs { KINDS_THAT_HANG } else { KINDS };
+        let kind = kinds[rng.usize(..kinds.len())];
         let topic = if rng.u8(..10) == 0 { "elsewhere".to_owned() } else { format!("t/{}", rng.u8(..5)) };
         publisher.publish(&topic, mix.qos, vec![kind; rng.usize(1..50)]).await;
         if mix.qos == Q1 {
@@ -166,12 +172,20 @@ async fn run(mix: Mix) {
     }
     assert_balanced(&registry);
     stop.cancel();
-    let summary = running.await.unwrap().unwrap();
+    let ended = running.await.unwrap();
     assert_balanced(&registry);
+    assert_eq!(ack_order_violations(&broker.trace()), [], "acks out of order");
+    let summary = match ended {
+        Ok(summary) => summary,
+        Err(error) => {
+            assert!(mix.hangs && error.kind() == RunErrorKind::DrainDeadline, "{error}");
+            let left = metric(&registry, "tidemill_events_unfinished", &[]);
+            return assert!(left.abs() < f64::EPSILON, "what was left counts as abandoned");
+        }
+    };
     assert!(metric(&registry, "tidemill_events_unfinished", &[]).abs() < f64::EPSILON);
     let Summed { received, finished } = Summed::of(&summary);
     assert_eq!(received, finished, "{summary:?}");
-    assert_eq!(ack_order_violations(&broker.trace()), [], "acks out of order");
     if mix.qos == Q1 {
         // Nothing is lost, whatever was cut: what was abandoned came again, or waits for another member.
         let waiting = u64::try_from(broker.stats().queued).unwrap();

@@ -22,8 +22,17 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 async fn request(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
+    request_with(address, method, path, "", "").await
+}
+
+/// `headers` are whole lines.
+async fn request_with(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -136,4 +145,40 @@ async fn without_being_asked_for_there_is_no_server() {
     let rig = Rig::start(config(), |worker| worker.add_route(route(Fine)));
     let address = tokio::time::timeout(Duration::from_millis(50), rig.handle.admin_address()).await;
     assert!(address.is_err());
+}
+
+#[tokio::test]
+async fn the_number_of_instances_can_be_changed_with_the_token_and_only_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "open sesame\n").unwrap();
+    let mut config = with_admin();
+    config.admin.token_file = Some(file);
+    let mut rig = Rig::start(config, |worker| worker.add_route(route(Fine)));
+    let address = rig.handle.admin_address().await;
+    let _first = rig.subscribed().await;
+    let put = async |headers: &str, body: &str| request_with(address, "PUT", "/instances", headers, body).await.0;
+    let right = "Authorization: Bearer open sesame\r\n";
+    let body = "{\"instances\": 2}";
+    assert_eq!(put("", body).await, 401);
+    assert_eq!(put("Authorization: Bearer open sesam\r\n", body).await, 401);
+    assert_eq!(put("Authorization: Basic open sesame\r\n", body).await, 401);
+    assert_eq!(put(right, "two").await, 400);
+    assert_eq!(put(right, "{\"instances\": 2, \"replicas\": 3}").await, 400);
+    assert_eq!(put(right, "{\"instances\": 0}").await, 422);
+    assert!((400..500).contains(&put(right, &" ".repeat(100_000)).await));
+    assert_eq!(rig.handle.status().instances.len(), 1, "nothing has changed so far");
+    assert_eq!(put(right, body).await, 202);
+    let _second = rig.subscribed().await;
+    rig.handle.settled().await;
+    assert_eq!(rig.handle.status().instances.len(), 2);
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_can_be_changed() {
+    let rig = Rig::start(with_admin(), |worker| worker.add_route(route(Fine)));
+    let address = rig.handle.admin_address().await;
+    let (status, told) =
+        request_with(address, "PUT", "/instances", "Authorization: Bearer \r\n", "{\"instances\": 2}").await;
+    assert!(status == 403 && told.contains("admin.token_file"), "{status} {told}");
 }

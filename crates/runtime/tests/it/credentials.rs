@@ -1,7 +1,7 @@
 //! User names and passwords: what goes into CONNECT, and that it goes nowhere else (G12).
 
-use tidemill_runtime::config::Secret;
 use tidemill_runtime::MqttVersion;
+use tidemill_runtime::config::Secret;
 
 use crate::support::*;
 

@@ -94,7 +94,8 @@ async fn what_a_panic_says_stands_in_the_dead_letter() {
 /// MQTT strings end at 65535 bytes and have no null character; Mosquitto closes the connection over line breaks too.
 #[tokio::test(start_paused = true)]
 async fn an_error_of_any_text_makes_a_dead_letter_that_a_broker_can_take() {
-    let texts = ["first line\nsecond line\ttab\r\n".to_owned(), "zero \0 \u{7f} \u{85} \u{1}".to_owned(), "é".repeat(200_000)];
+    let texts =
+        ["first line\nsecond line\ttab\r\n".to_owned(), "zero \0 \u{7f} \u{85} \u{1}".to_owned(), "é".repeat(200_000)];
     for text in texts {
         let (handler, mut calls) = Calls::new();
         let mut rig = Rig::start(config(), |worker| worker.add_route(route(handler)));
@@ -114,7 +115,8 @@ async fn an_error_of_any_text_makes_a_dead_letter_that_a_broker_can_take() {
 
 #[tokio::test(start_paused = true)]
 async fn on_mqtt_3_the_headers_travel_in_an_envelope_with_the_payload() {
-    for (payload, field, expected) in [(&b"{\"c\":1}"[..], "text", "{\"c\":1}"), (&[0xFF, 0x00, 0x7F], "hex", "ff007f")] {
+    for (payload, field, expected) in [(&b"{\"c\":1}"[..], "text", "{\"c\":1}"), (&[0xFF, 0x00, 0x7F], "hex", "ff007f")]
+    {
         let mut rig = Rig::start(config_of(MqttVersion::V3_1_1), |worker| worker.add_route(route(permanent())));
         let mut broker = rig.subscribed().await;
         broker.publish(5, "t/a", Q1, payload).await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use prometheus::proto::MetricType;
+use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
 use crate::support::*;
 
@@ -49,7 +49,7 @@ async fn names_types_and_labels_are_as_promised() {
         .iter()
         .map(|family| {
             let labels: BTreeSet<_> =
-                family.get_metric().iter().flat_map(|m| m.get_label()).map(|label| label.name()).collect();
+                family.get_metric().iter().flat_map(Metric::get_label).map(LabelPair::name).collect();
             (family.name(), family.get_field_type(), labels.into_iter().collect::<Vec<_>>())
         })
         .collect();
@@ -65,10 +65,10 @@ async fn names_types_and_labels_are_as_promised() {
     ] {
         let values: BTreeSet<_> = families
             .iter()
-            .flat_map(|family| family.get_metric())
-            .flat_map(|metric| metric.get_label())
+            .flat_map(MetricFamily::get_metric)
+            .flat_map(Metric::get_label)
             .filter(|other| other.name() == label)
-            .map(|label| label.value())
+            .map(LabelPair::value)
             .collect();
         assert_eq!(values.into_iter().collect::<Vec<_>>(), known, "of {label}");
     }
@@ -97,9 +97,8 @@ async fn the_scaling_signals_follow_the_load() {
     let mut first = rig.subscribed().await;
     let _second = rig.subscribed().await;
     rig.handle.ready().await;
-    let signals = |rig: &Rig| {
-        (rig.metric("tidemill_window_saturation_ratio", &[]), rig.metric("tidemill_busy_ratio", &[]))
-    };
+    let signals =
+        |rig: &Rig| (rig.metric("tidemill_window_saturation_ratio", &[]), rig.metric("tidemill_busy_ratio", &[]));
     let near = |found: (f64, f64), expected: (f64, f64)| {
         assert!((found.0 - expected.0).abs() < 1e-9 && (found.1 - expected.1).abs() < 1e-9, "{found:?} {expected:?}");
     };

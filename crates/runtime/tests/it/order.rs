@@ -115,7 +115,8 @@ async fn a_key_may_come_from_a_capture_a_property_the_payload_or_a_function() {
                 ..crate::protocol::no_properties()
             };
             let payload = format!("{{\"device\":\"{device}\"}}");
-            let event = v5::Publish { properties: Some(properties), ..publish(pkid, &format!("t/{device}/{kind}"), payload) };
+            let event =
+                v5::Publish { properties: Some(properties), ..publish(pkid, &format!("t/{device}/{kind}"), payload) };
             broker.send(v5::Packet::Publish(event)).await;
         }
         let mut held = calls.take(2).await;

@@ -51,7 +51,8 @@ async fn a_broker_that_overshoots_the_window_is_not_read_beyond_it() {
     let payload = vec![b'x'; 100];
     let events = (1..=SENT).map(|pkid| publish(pkid, &format!("t/{}", pkid % 10), payload.clone()));
     let (reader, _flood) = flood(stream, encoded(events));
-    let mut broker = tidemill_testkit::script::ScriptedBroker::new(reader_only(reader)).with_patience(Duration::from_secs(60));
+    let mut broker =
+        tidemill_testkit::script::ScriptedBroker::new(reader_only(reader)).with_patience(Duration::from_secs(60));
 
     let mut held = calls.take(10).await;
     settle().await;
@@ -90,7 +91,9 @@ async fn a_broker_that_overshoots_the_window_is_not_read_beyond_it() {
 }
 
 /// The reading half alone; nothing can be written to it.
-fn reader_only(reader: tokio::io::ReadHalf<tokio::io::DuplexStream>) -> impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {
+fn reader_only(
+    reader: tokio::io::ReadHalf<tokio::io::DuplexStream>,
+) -> impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {
     tokio::io::join(reader, tokio::io::sink())
 }
 

@@ -158,8 +158,7 @@ async fn bytes_that_are_no_packet_are_malformed() {
 
 #[tokio::test(start_paused = true)]
 async fn packets_that_only_clients_send_are_a_protocol_error() {
-    let cases: [&[u8]; 5] =
-        [&[0xC0, 0], &[0x50, 2, 0, 1], &[0x62, 2, 0, 1], &[0x70, 2, 0, 1], &[0xF0, 0]];
+    let cases: [&[u8]; 5] = [&[0xC0, 0], &[0x50, 2, 0, 1], &[0x62, 2, 0, 1], &[0x70, 2, 0, 1], &[0xF0, 0]];
     for wrong in cases {
         breaks_with(MqttVersion::V5, wrong, v5::DisconnectReasonCode::ProtocolError).await;
     }

@@ -114,7 +114,8 @@ async fn a_session_that_lasted_makes_the_next_wait_short_again_and_one_that_did_
 /// DISCONNECT in its three legal forms: nothing, reason alone, reason and properties.
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_shuts_down_is_connected_to_again() {
-    let forms: [&[u8]; 4] = [&[0xE0, 0], &[0xE0, 1, 0x8B], &[0xE0, 2, 0x8B, 0], &[0xE0, 9, 0x8B, 7, 0x1F, 0, 4, b'b', b'y', b'e', b'!']];
+    let forms: [&[u8]; 4] =
+        [&[0xE0, 0], &[0xE0, 1, 0x8B], &[0xE0, 2, 0x8B, 0], &[0xE0, 9, 0x8B, 7, 0x1F, 0, 4, b'b', b'y', b'e', b'!']];
     for form in forms {
         let mut rig = Rig::with_handler(config(), Fine);
         let mut broker = rig.subscribed().await;

@@ -47,9 +47,8 @@ async fn an_event_waits_for_all_of_its_records_in_all_sinks() {
         cx.emit("out", Record::new("3"))?;
         Ok(())
     });
-    let mut rig = Rig::start(config(), |worker| {
-        worker.sink("out", out).sink("archive", archive).add_route(route(handler))
-    });
+    let mut rig =
+        Rig::start(config(), |worker| worker.sink("out", out).sink("archive", archive).add_route(route(handler)));
     let mut broker = rig.subscribed().await;
     broker.publish(1, "t/a", Q1, "x").await;
     until(|| fast.payloads() == ["1", "3"]).await;

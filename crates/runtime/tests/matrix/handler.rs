@@ -90,7 +90,8 @@ impl Drawn {
         for instance in &status.instances {
             let (busy, held) = (instance.running + instance.queued, instance.unacknowledged);
             if busy > self.window || held > self.window {
-                let text = format!("G5: {}: {busy} running and queued, {held} held, window {}", instance.id, self.window);
+                let text =
+                    format!("G5: {}: {busy} running and queued, {held} held, window {}", instance.id, self.window);
                 self.log.wrong(text);
             }
         }

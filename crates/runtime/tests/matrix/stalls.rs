@@ -79,7 +79,10 @@ async fn the_event_that_came_first_is_cut_first() {
     sleep(Duration::from_secs(60)).await;
     let status = bench.handle.status();
     assert_eq!((status.handled, status.dead_lettered, status.unfinished), (2, 1, 1), "{status:?}");
-    assert_eq!(status.instances[0].unacknowledged, 2, "the one that fails is still tried, and the last one waits for it");
+    assert_eq!(
+        status.instances[0].unacknowledged, 2,
+        "the one that fails is still tried, and the last one waits for it"
+    );
 }
 
 #[tokio::test(start_paused = true)]

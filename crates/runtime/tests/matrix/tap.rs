@@ -175,7 +175,9 @@ impl Wire {
                     self.log.began(self.session, &client);
                 }
                 Packet::PubAck { pkid, .. } => self.log.add(What::Acked { session: self.session, pkid }),
-                Packet::Publish { topic, payload, pkid, headers, .. } => self.publishes(&topic, &payload, pkid, headers),
+                Packet::Publish { topic, payload, pkid, headers, .. } => {
+                    self.publishes(&topic, &payload, pkid, headers)
+                }
                 Packet::Other => {}
             }
         }
@@ -277,4 +279,3 @@ impl AsyncWrite for Tapped {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
-

@@ -214,17 +214,15 @@ impl<'a> Judge<'a> {
                 || self.by_event.get(&id).is_some_and(|all| {
                     all.iter().filter_map(|attempt| self.attempts.get(attempt)).any(|attempt| attempt.done.is_some())
                 });
+            // A durable member keeps its place; only what is at QoS 0 does not wait for it.
+            let may_be_unclaimed = if scenario.durable { !reliable } else { !scenario.calm };
             let wrong = match place {
                 Place::Nowhere => Some("never reached the broker"),
                 Place::Waits | Place::Held if reliable => Some("is still there at the end"),
                 Place::Acked if !done && (reliable || (scenario.calm && !scenario.comes_back())) => {
                     Some("is acknowledged and was not handled")
                 }
-                Place::Unclaimed
-                    if (scenario.calm && !scenario.durable) || (reliable && (scenario.calm || scenario.durable)) =>
-                {
-                    Some("was lost in a group that had no members")
-                }
+                Place::Unclaimed if !may_be_unclaimed => Some("was lost in a group that had no members"),
                 Place::LostWithMember if scenario.calm => Some("was lost with a member although none was lost"),
                 _ => None,
             };

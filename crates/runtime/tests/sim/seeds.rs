@@ -70,6 +70,7 @@ fn whatever_happens_to_the_group_the_guarantees_hold() {
     let seeds = env("TIDEMILL_SEEDS").unwrap_or(if one.is_some() { AGAIN } else { SEEDS });
     log_if_asked();
     let next = AtomicU64::new(0);
+    #[expect(clippy::disallowed_methods, reason = "how long it really takes")]
     let started = Instant::now();
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
     let (mut total, mut failures) = (Record::default(), Vec::new());

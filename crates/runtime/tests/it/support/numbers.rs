@@ -1,34 +1,19 @@
 //! The metrics of a worker as numbers.
 
 use prometheus::Registry;
-
-/// The sum of a metric over everything that carries these labels.
-    pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        metric(&self.registry, name, labels)
-    }
-
-    /// Events that ended like that.
-    pub(crate) fn finished(&self, outcome: &str) -> u64 {
-        count(&self.registry, "tidemill_events_finished_total", &[("outcome", outcome)])
-    }
-
-    /// Waits until so many events were received.
-    pub(crate) async fn received(&self, events: u64) {
-        until(|| count(&self.registry, "tidemill_events_received_total", &[]) == events).await;
-    }
-}
+use prometheus::proto::{Metric, MetricFamily};
 
 /// The sum of a metric over everything that carries these labels; counters, gauges, and the counts of histograms.
 pub(crate) fn metric(registry: &Registry, name: &str, labels: &[(&str, &str)]) -> f64 {
     let families = registry.gather();
-    let metrics = families.iter().filter(|family| family.name() == name).flat_map(|family| family.get_metric());
-    let carries = |metric: &&prometheus::proto::Metric| {
+    let metrics = families.iter().filter(|family| family.name() == name).flat_map(MetricFamily::get_metric);
+    let carries = |metric: &&Metric| {
         labels.iter().all(|(name, value)| {
             metric.get_label().iter().any(|label| label.name() == *name && label.value() == *value)
         })
     };
     #[expect(clippy::cast_precision_loss, reason = "tests count to small numbers")]
-    let value = |metric: &prometheus::proto::Metric| {
+    let value = |metric: &Metric| {
         metric.get_counter().get_value()
             + metric.get_gauge().get_value()
             + metric.get_histogram().get_sample_count() as f64

@@ -79,7 +79,8 @@ impl Sink for Recording {
             let answer = all.answers.pop_front().unwrap_or(Ok(()));
             let rejections = answer.as_ref().err().map_or(&[][..], SinkError::rejections);
             if answer.is_ok() || !rejections.is_empty() {
-                let kept = batch.iter().enumerate().filter(|(at, _)| !rejections.iter().any(|other| other.index == *at));
+                let kept =
+                    batch.iter().enumerate().filter(|(at, _)| !rejections.iter().any(|other| other.index == *at));
                 all.written.extend(kept.map(|(_, record)| record.clone()));
             }
             answer

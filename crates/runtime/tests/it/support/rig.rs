@@ -66,10 +66,8 @@ impl Rig {
     ) -> Self {
         let (brokers, connections) = mpsc::channel(64);
         let registry = Registry::new();
-        let builder = Worker::builder(config)
-            .connector(Pipes { brokers, capacity })
-            .registry(registry.clone())
-            .on_one_runtime();
+        let builder =
+            Worker::builder(config).connector(Pipes { brokers, capacity }).registry(registry.clone()).on_one_runtime();
         let worker = assemble(builder).build().expect("the worker is set up rightly");
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -132,3 +130,19 @@ impl Rig {
         assert_eq!(summary.received, summary.handled + summary.dead_lettered + summary.dropped + summary.abandoned);
         summary
     }
+
+    /// The sum of a metric over everything that carries these labels.
+    pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        metric(&self.registry, name, labels)
+    }
+
+    /// Events that ended like that.
+    pub(crate) fn finished(&self, outcome: &str) -> u64 {
+        count(&self.registry, "tidemill_events_finished_total", &[("outcome", outcome)])
+    }
+
+    /// Waits until so many events were received.
+    pub(crate) async fn received(&self, events: u64) {
+        until(|| count(&self.registry, "tidemill_events_received_total", &[]) == events).await;
+    }
+}

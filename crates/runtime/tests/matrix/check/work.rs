@@ -49,7 +49,9 @@ impl Checker<'_> {
             && last > delivery
         {
             let later = self.deliveries[last].event;
-            self.violation(format!("G4: event {event} of key {key} begins on {instance} after {later}, which came later"));
+            self.violation(format!(
+                "G4: event {event} of key {key} begins on {instance} after {later}, which came later"
+            ));
         }
     }
 
@@ -63,7 +65,10 @@ impl Checker<'_> {
             self.violation(format!("G5: {running} attempts run on {instance}, {} may", self.rules.places));
         }
         if open > self.rules.window {
-            self.violation(format!("G5: {open} events are unfinished on {instance}, the window is {}", self.rules.window));
+            self.violation(format!(
+                "G5: {open} events are unfinished on {instance}, the window is {}",
+                self.rules.window
+            ));
         }
     }
 

@@ -60,7 +60,10 @@ async fn the_wrong_kind_of_port_is_recognised() {
     let tls_to_plain = fails(tls_to_plain).await;
     assert!(tls_to_plain.contains("TLS") && tls_to_plain.contains("mqtt.url"), "{tls_to_plain}");
     let websocket_to_plain = fails(config(format!("ws://{}", broker.addr()))).await;
-    assert!(websocket_to_plain.contains("WebSocket") && websocket_to_plain.contains("mqtt.url"), "{websocket_to_plain}");
+    assert!(
+        websocket_to_plain.contains("WebSocket") && websocket_to_plain.contains("mqtt.url"),
+        "{websocket_to_plain}"
+    );
     let plain_to_websocket = fails(config(format!("mqtt://{}", broker.websocket_addr().unwrap()))).await;
     assert!(plain_to_websocket.contains("mqtt.url"), "{plain_to_websocket}");
 }
