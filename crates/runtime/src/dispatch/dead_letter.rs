@@ -7,7 +7,7 @@ use tidemill_core::{Event, Record, Scope};
 /// What happened to an event that is given up.
 #[derive(Clone, Debug)]
 pub(crate) struct Death {
-    /// `permanent`, `attempts`, `elapsed`, `unmatched` or `rejected`.
+    /// `permanent`, `attempts`, `elapsed`, `expired`, `stalled` or `rejected`.
     pub(crate) reason: &'static str,
     /// The error and its causes.
     pub(crate) error: String,

@@ -76,6 +76,8 @@ pub(crate) struct Dispatcher {
     ladders: Ladders,
     /// Have rested, and wait for a place to be tried again.
     rested: VecDeque<(Climb, Box<Rest>)>,
+    /// So many of them, from the front, are known to the stall watch as waiting.
+    known_waiting: usize,
     slot: Option<Slot>,
     done: Finished,
     tally: Tally,
@@ -104,6 +106,7 @@ impl Dispatcher {
             lanes: Lanes::new(concurrency),
             ladders: FuturesUnordered::new(),
             rested: VecDeque::new(),
+            known_waiting: 0,
             slot: None,
             done: Finished::default(),
             metrics,
@@ -194,7 +197,7 @@ impl Dispatcher {
             dup: delivery.dup,
             retain: delivery.retain,
         });
-        let mut work = match self.spare[at].take() {
+        let work = match self.spare[at].take() {
             Some(mut work) => {
                 work.event = event;
                 work
@@ -345,6 +348,8 @@ impl Dispatcher {
     fn try_again(&mut self) {
         while !self.rested.is_empty() && self.lanes.resume() {
             let Some((climb, rest)) = self.rested.pop_front() else { return };
+            self.known_waiting = self.known_waiting.saturating_sub(1);
+            self.stall.set_waiting(climb.received, climb.watched, false);
             if self.link.is_stale(climb.ack) {
                 self.lanes.release(climb.lane);
                 self.settle(&climb, &Step::Finished(Outcome::Abandoned));
@@ -354,6 +359,10 @@ impl Dispatcher {
                 self.ladders.push(Box::pin(climb.run(Entry::Again(rest))));
             }
         }
+        for (climb, _) in self.rested.iter().skip(self.known_waiting) {
+            self.stall.set_waiting(climb.received, climb.watched, true);
+        }
+        self.known_waiting = self.rested.len();
     }
 
     fn settle(&mut self, climb: &Climb, step: &Step) {

@@ -18,6 +18,8 @@ struct Active {
     route: Arc<RouteRuntime>,
     cut: Arc<Cut>,
     rung: u32,
+    /// It waits for a place: those that have one hold it up, not the other way round.
+    waiting: bool,
 }
 
 /// The events of an instance that are on their ladders, oldest first.
@@ -42,7 +44,7 @@ impl StallWatch {
     pub(crate) fn begin(&mut self, route: &Arc<RouteRuntime>, cut: Arc<Cut>, since: Instant) -> u64 {
         let number = self.next;
         self.next += 1;
-        self.active.insert((since, number), Active { route: Arc::clone(route), cut, rung: 0 });
+        self.active.insert((since, number), Active { route: Arc::clone(route), cut, rung: 0, waiting: false });
         self.find_head();
         number
     }
@@ -52,13 +54,22 @@ impl StallWatch {
         self.find_head();
     }
 
+    /// Says whether an event waits for a place to be tried again.
+    pub(crate) fn set_waiting(&mut self, since: Instant, number: u64, waiting: bool) {
+        if let Some(active) = self.active.get_mut(&(since, number))
+            && std::mem::replace(&mut active.waiting, waiting) != waiting
+        {
+            self.find_head();
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.active.clear();
         self.head = None;
     }
 
     fn find_head(&mut self) {
-        let oldest = self.active.keys().next().copied();
+        let oldest = self.active.iter().find(|(_, active)| !active.waiting).map(|(key, _)| *key);
         if oldest != self.head.map(|(key, _)| key) {
             self.head = oldest.map(|key| (key, Instant::now()));
         }

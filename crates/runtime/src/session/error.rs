@@ -54,6 +54,12 @@ impl SessionError {
         Self { kind, advice, reason: None, server_reference: None, message: message.into(), source: None }
     }
 
+    /// For a [`Connector`](crate::Connector) that cannot open a stream; it is tried again later.
+    #[must_use]
+    pub fn unreachable(message: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self::new(SessionErrorKind::Connect, message).with_source(source)
+    }
+
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self

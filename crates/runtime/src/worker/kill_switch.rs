@@ -106,11 +106,12 @@ mod tests {
     use super::*;
 
     fn config() -> KillSwitchConfig {
-        let mut config = KillSwitchConfig::default();
-        config.failure_ratio = 0.5;
-        config.min_attempts = 10;
-        config.pause = Duration::from_secs(30);
-        config
+        KillSwitchConfig {
+            failure_ratio: 0.5,
+            min_attempts: 10,
+            pause: Duration::from_secs(30),
+            ..KillSwitchConfig::default()
+        }
     }
 
     #[tokio::test(start_paused = true)]
