@@ -162,8 +162,7 @@ async fn measure(args: &Args, scenario: Scenario) -> Result<f64, Failure> {
 async fn publish(config: Config, kind: &'static str, rate: Option<u32>) -> Result<(), Failure> {
     const PAYLOAD: &[u8] = &[b'x'; 128];
     let publisher = Publisher::start_with(&config, format!("isolation-{kind}"))?;
-    let topics: Vec<TopicName> =
-        (0..64).map(|n| TopicName::new(&format!("{kind}/{n}"))).collect::<Result<_, _>>()?;
+    let topics: Vec<TopicName> = (0..64).map(|n| TopicName::new(&format!("{kind}/{n}"))).collect::<Result<_, _>>()?;
     let mut ticks = interval(Duration::from_millis(5));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut next = topics.iter().cycle();

@@ -158,7 +158,7 @@ impl Report<'_> {
             Some("At QoS 0 a broker may drop events when it is busy; with --qos 1 it may not.")
         } else if lost > 0 && !self.plan.embedded {
             Some(
-                "The broker confirmed these events and dropped them, most likely at a queue limit:\n  \
+                "The broker confirmed these events and dropped them, likely at a queue limit:\n  \
                  raise it (Mosquitto: max_queued_messages), or lower --ahead and --publishers.",
             )
         } else if duplicated + out_of_order > 0 {

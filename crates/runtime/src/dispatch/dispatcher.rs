@@ -277,6 +277,7 @@ impl Dispatcher {
 
     fn new_climb(&mut self, ready: Ready, cut: Arc<Cut>) -> Climb {
         let route = &self.routes[ready.route];
+        self.tally.announce(ready.route, route);
         Climb {
             watched: self.stall.begin(route, cut, ready.burst.at),
             route: Arc::clone(route),

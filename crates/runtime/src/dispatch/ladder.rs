@@ -114,7 +114,7 @@ impl Climb {
         let attempted = match entry {
             Entry::Ended(attempted) => attempted,
             Entry::Running(slot) => self.timed(slot).await,
-            Entry::Check(work) => {
+            Entry::Check(mut work) => {
                 let check = match &route.dedup {
                     Some(dedup) => dedup.is_duplicate(&route.scope.route, &work.event).await,
                     None => Check::NoKey,
@@ -124,6 +124,7 @@ impl Climb {
                     return Step::Finished(Outcome::Handled);
                 }
                 tries.confirm = check.to_confirm();
+                work.cx.set_deadline(self.deadline());
                 self.timed(Slot::new(work)).await
             }
             Entry::Expired(work) => return self.expired(&work.event, 0).await,
@@ -136,7 +137,7 @@ impl Climb {
                 route.metrics.retries.inc();
                 work.cut.next_attempt();
                 work.cx.next_attempt(self.received_wall);
-                work.cx.set_deadline(route.timeout.map(|limit| (Instant::now() + limit).into_std()));
+                work.cx.set_deadline(self.deadline());
                 self.timed(Slot::new(work)).await
             }
         };
@@ -205,6 +206,11 @@ impl Climb {
             }
             _ => Step::Rested(rest),
         }
+    }
+
+    /// When an attempt that begins now is cut.
+    fn deadline(&self) -> Option<std::time::Instant> {
+        self.route.timeout.map(|limit| (Instant::now() + limit).into_std())
     }
 
     async fn timed(&self, slot: Slot) -> Attempted {

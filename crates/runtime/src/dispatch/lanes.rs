@@ -3,7 +3,8 @@
 //!
 //! A lane exists only while a job of its key runs or rests: a job that rests keeps its lane, and lets others have its
 //! place. Everything that cannot start waits either in its lane or, when no place is free, in the backlog. The backlog
-//! is served strictly in order; a job whose lane is busy moves into it.
+//! is served strictly in order; a job whose lane is busy moves into it. The next job of a lane comes before the backlog:
+//! it is the older one. However many wait in a lane, starting the next one costs the same.
 
 use std::collections::VecDeque;
 
@@ -20,6 +21,10 @@ pub(crate) struct LaneKey(pub(crate) u64);
 pub(crate) struct Lanes<J> {
     busy: HashMap<LaneKey, VecDeque<J>, foldhash::fast::FixedState>,
     backlog: VecDeque<(Option<LaneKey>, J)>,
+    /// Lanes whose job has ended and whose next one may start.
+    ready: VecDeque<LaneKey>,
+    /// The lane of the job that [`next`](Self::next) gave last, if it may have ended at once.
+    begun: Option<LaneKey>,
     running: usize,
     queued: usize,
     limit: usize,
@@ -30,6 +35,8 @@ impl<J> Lanes<J> {
         Self {
             busy: HashMap::with_hasher(foldhash::fast::FixedState::default()),
             backlog: VecDeque::new(),
+            ready: VecDeque::new(),
+            begun: None,
             running: 0,
             queued: 0,
             limit: limit.max(1),
@@ -57,7 +64,7 @@ impl<J> Lanes<J> {
     ///
     /// [`occupy`]: Self::occupy
     pub(crate) fn admit(&mut self, lane: Option<LaneKey>, job: J) -> Option<J> {
-        if self.running >= self.limit || !self.backlog.is_empty() {
+        if self.running >= self.limit || !self.backlog.is_empty() || !self.ready.is_empty() {
             self.backlog.push_back((lane, job));
             self.queued += 1;
             return None;
@@ -75,6 +82,7 @@ impl<J> Lanes<J> {
     /// A job that was allowed to start goes on running.
     pub(crate) fn occupy(&mut self, lane: Option<LaneKey>) {
         self.running += 1;
+        self.begun = None;
         if let Some(lane) = lane {
             self.busy.entry(lane).or_default();
         }
@@ -110,30 +118,25 @@ impl<J> Lanes<J> {
 
     fn free(&mut self, lane: Option<LaneKey>) {
         let Some(lane) = lane else { return };
-        if let Entry::Occupied(mut waiting) = self.busy.entry(lane) {
-            match waiting.get_mut().pop_front() {
-                // To the front of the backlog: it is the oldest of its key, and others wait behind it in the lane.
-                Some(job) => {
-                    let rest = waiting.remove();
-                    self.requeue(lane, job, rest);
-                }
-                None => {
-                    waiting.remove();
-                }
+        if let Entry::Occupied(waiting) = self.busy.entry(lane) {
+            match waiting.get().is_empty() {
+                true => drop(waiting.remove()),
+                false => self.ready.push_back(lane),
             }
         }
     }
 
-    fn requeue(&mut self, lane: LaneKey, job: J, rest: VecDeque<J>) {
-        for job in rest.into_iter().rev() {
-            self.backlog.push_front((Some(lane), job));
-        }
-        self.backlog.push_front((Some(lane), job));
-    }
-
-    /// The next waiting job that may start now.
+    /// The next waiting job that may start now. Call it until it gives none.
     pub(crate) fn next(&mut self) -> Option<(Option<LaneKey>, J)> {
+        let ended = self.begun.take();
+        self.free(ended);
         while self.running < self.limit {
+            if let Some(lane) = self.ready.pop_front() {
+                let Some(job) = self.busy.get_mut(&lane).and_then(VecDeque::pop_front) else { continue };
+                self.queued -= 1;
+                self.begun = Some(lane);
+                return Some((Some(lane), job));
+            }
             let (lane, job) = self.backlog.pop_front()?;
             match lane.and_then(|lane| self.busy.get_mut(&lane)) {
                 Some(waiting) => waiting.push_back(job),

@@ -38,6 +38,14 @@ impl Tally {
         tally.open += 1;
     }
 
+    /// An event of the route may be finished by others from here on, such as a sink: it is counted as received first.
+    pub(crate) fn announce(&mut self, route: usize, runtime: &RouteRuntime) {
+        let received = std::mem::take(&mut self.routes[route].received);
+        if received > 0 {
+            runtime.metrics.received(received);
+        }
+    }
+
     /// An event of the current burst was finished on the spot.
     #[inline]
     pub(crate) fn finished(&mut self, route: usize, outcome: Outcome) {

@@ -137,3 +137,28 @@ async fn a_worker_without_a_startup_timeout_waits_for_ever() {
     let broker = rig.subscribed().await;
     rig.leave(broker).await;
 }
+
+/// What a connector of somebody else's says reaches the operator.
+#[tokio::test(start_paused = true)]
+async fn a_connector_that_fails_is_asked_again_and_quoted() {
+    #[derive(Debug, Default)]
+    struct Failing(Arc<AtomicUsize>);
+    #[async_trait]
+    impl tidemill_runtime::Connector for Failing {
+        async fn connect(&self) -> Result<tidemill_runtime::BoxStream, tidemill_runtime::SessionError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Err(tidemill_runtime::SessionError::unreachable("open the tunnel", "no key"))
+        }
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let worker = tidemill_runtime::Worker::builder(config())
+        .connector(Failing(Arc::clone(&asked)))
+        .on_one_runtime()
+        .add_route(route(Fine))
+        .build()
+        .unwrap();
+    let error = worker.run_until(std::future::pending()).await.unwrap_err();
+    assert!(told(&error).contains("open the tunnel: no key"), "{}", told(&error));
+    let asked = asked.load(Ordering::SeqCst);
+    assert!((5..100).contains(&asked), "asked {asked} times within a minute");
+}

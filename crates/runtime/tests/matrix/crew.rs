@@ -64,6 +64,7 @@ impl Crew {
             fillers: plan.events,
             window: usize::from(plan.window),
             instances: plan.instances as usize,
+            timeout: plan.timeout,
             handle: Arc::clone(&handle),
         };
         let execution = if plan.spawn { Execution::Spawn } else { Execution::Inline };

@@ -1,10 +1,11 @@
 //! The handler of a run: does what the script says, and writes down when it begins and how it ends.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tidemill_core::{Context, Event, Handler, HandlerError, HandlerResult, Publication, QoS, Record, async_trait};
 use tidemill_runtime::WorkerHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::log::{AttemptId, Effect, Ended, EventId, Log, What};
 use crate::payload;
@@ -22,6 +23,7 @@ pub(crate) struct Drawn {
     pub(crate) fillers: EventId,
     pub(crate) window: usize,
     pub(crate) instances: usize,
+    pub(crate) timeout: Option<Duration>,
     /// Filled in once the worker is built.
     pub(crate) handle: Arc<OnceLock<WorkerHandle>>,
 }
@@ -58,6 +60,7 @@ impl Handler for Drawn {
         };
         let attempt = self.log.started(cx.instance(), id, cx.attempt());
         let running = Running { log: &self.log, attempt, ended: false };
+        self.look_at(cx);
         if attempt.is_multiple_of(7) {
             self.look();
         }
@@ -81,6 +84,21 @@ impl Drawn {
         }
         let script = self.menu.script(event);
         script[script.len().min(number as usize) - 1]
+    }
+
+    /// What the context tells about the attempt, which has just begun.
+    fn look_at(&self, cx: &Context) {
+        let left = cx.deadline().map(|deadline| Instant::from_std(deadline).duration_since(Instant::now()));
+        let told_well = match (self.timeout, left) {
+            (Some(limit), Some(left)) => left <= limit && left + Duration::from_millis(2) >= limit,
+            (limit, left) => limit.is_none() && left.is_none(),
+        };
+        if !told_well {
+            self.log.wrong(format!("an attempt has {left:?} left when it begins, the limit is {:?}", self.timeout));
+        }
+        if cx.first_seen().is_some() != (cx.attempt() > 1) {
+            self.log.wrong(format!("attempt {} was first seen at {:?}", cx.attempt(), cx.first_seen()));
+        }
     }
 
     /// The bounds as the worker shows them (G5).

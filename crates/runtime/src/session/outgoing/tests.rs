@@ -198,10 +198,11 @@ fn properties() -> impl Strategy<Value = Properties> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn publications_are_read_as_they_were_meant(
         topic in "[a-z/]{1,300}",
-        payload in prop::collection::vec(any::<u8>(), 0..20_000),
+        payload in prop::collection::vec(any::<u8>(), 0..500),
         at_least_once in any::<bool>(),
         retain in any::<bool>(),
         properties in prop::option::of(properties()),

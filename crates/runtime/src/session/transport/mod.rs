@@ -126,6 +126,24 @@ impl Target {
     }
 }
 
+/// An attempt at one target; unless it succeeds, the next one is for the next target. One that takes too long is dropped
+/// by the caller, and must not be forgotten for that.
+struct Attempt<'a> {
+    next: &'a AtomicUsize,
+    tried: usize,
+    failed: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.failed {
+            // Several instances may fail at once: they move on by one together.
+            let next = self.tried.wrapping_add(1);
+            let _ = self.next.compare_exchange(self.tried, next, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+}
+
 #[async_trait]
 impl Connector for UrlConnector {
     async fn connect(&self) -> Result<BoxStream, SessionError> {
@@ -135,11 +153,9 @@ impl Connector for UrlConnector {
             return target.connect(self.config.tcp_nodelay).await;
         }
         let next = self.next.load(Ordering::Relaxed);
+        let mut attempt = Attempt { next: &self.next, tried: next, failed: true };
         let result = self.targets[next % self.targets.len()].connect(self.config.tcp_nodelay).await;
-        if result.is_err() {
-            // Several instances may fail at once: they move on by one together.
-            let _ = self.next.compare_exchange(next, next + 1, Ordering::Relaxed, Ordering::Relaxed);
-        }
+        attempt.failed = result.is_err();
         result
     }
 

@@ -5,5 +5,6 @@ mod dead_letters;
 mod endurance;
 mod errors;
 mod handover;
+mod races;
 mod support;
 mod transports;

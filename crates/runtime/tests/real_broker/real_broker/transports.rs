@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tidemill_runtime::config::Secret;
 use tidemill_runtime::{Config, MqttVersion};
+use tidemill_testkit::broker::{Broker, BrokerConfig};
 use tidemill_testkit::mosquitto::MosquittoConfig;
+use tidemill_testkit::script::ScriptedBroker;
 
 use super::support::*;
 
@@ -125,4 +127,52 @@ async fn with_a_password_and_with_one_from_a_file() {
         config.mqtt.password_file = Some(file.clone());
         works(config).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_the_next_address_where_the_first_cannot_be_reached() {
+    let broker = Broker::start(BrokerConfig::default()).await.unwrap();
+    let refusing = format!("mqtt://127.0.0.1:{}", free_port());
+    // It takes connections and says nothing: TLS waits for it.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hanging = format!("mqtts://{}", silent.local_addr().unwrap());
+    for first in [refusing, hanging] {
+        let mut config = config(&first);
+        config.mqtt.tls.insecure_skip_verify = first.starts_with("mqtts");
+        config.mqtt.fallback_urls = vec![broker.url()];
+        config.mqtt.connect_timeout = Duration::from_millis(300);
+        let counted = Counted::default();
+        let worker = Running::joined(config, Slow(counted.clone(), Duration::ZERO)).await;
+        let publisher = publisher(&super::support::config(broker.url()));
+        publish(&publisher, events(0..10)).await;
+        until(|| counted.distinct() == 10).await;
+        publisher.close().await;
+        worker.leave().await;
+    }
+    broker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_the_server_that_the_broker_names_instead_of_itself() {
+    let broker = Broker::start(BrokerConfig::default()).await.unwrap();
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let reference = broker.addr().unwrap().to_string();
+    let config = config(format!("mqtt://{}", other.local_addr().unwrap()));
+    let counted = Counted::default();
+    let worker = Running::start(config, |worker| worker.route("t/#", Slow(counted.clone(), Duration::ZERO)));
+    let (stream, _) = other.accept().await.unwrap();
+    let mut scripted = ScriptedBroker::new(stream);
+    scripted.expect_connect().await;
+    // Use another server, and its name.
+    let length = u8::try_from(reference.len()).unwrap();
+    let mut refusal = vec![0x20, 3 + 3 + length, 0, 0x9C, 3 + length, 0x1C, 0, length];
+    refusal.extend(reference.bytes());
+    scripted.send_raw(&refusal).await;
+    worker.ready().await;
+    let publisher = publisher(&super::support::config(broker.url()));
+    publish(&publisher, events(0..10)).await;
+    until(|| counted.distinct() == 10).await;
+    publisher.close().await;
+    worker.leave().await;
+    broker.shutdown().await;
 }
