@@ -15,7 +15,10 @@ const TAKES: Duration = Duration::from_millis(5);
 
 /// When which event of which key was through.
 #[derive(Clone, Debug, Default)]
-struct Through(Arc<Mutex<HashMap<String, Vec<(String, Duration)>>>>);
+struct Through(Arc<Mutex<HashMap<String, Ends>>>);
+
+/// Payload and time, in the order of the ends.
+type Ends = Vec<(String, Duration)>;
 
 impl Through {
     fn add(&self, event: &Event, at: Duration) {

@@ -46,12 +46,9 @@ fn every_guarantee_holds_for_every_seed() {
             if seed >= seeds.end {
                 return;
             }
-            let outcome = match std::panic::catch_unwind(|| run(seed)) {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    failed.lock().unwrap().push(format!("seed {seed} panicked\n{}", again(seed)));
-                    continue;
-                }
+            let Ok(outcome) = std::panic::catch_unwind(|| run(seed)) else {
+                failed.lock().unwrap().push(format!("seed {seed} panicked\n{}", again(seed)));
+                continue;
             };
             if !outcome.violations.is_empty() {
                 failed.lock().unwrap().push(told(&outcome));

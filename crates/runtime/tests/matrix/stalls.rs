@@ -43,7 +43,10 @@ fn obedient() -> Route {
             "hang" => std::future::pending().await,
             "busy" => Err("busy").retry_after(Duration::from_secs(3600)),
             "fails" => Err("fails".into()),
-            "slow" => Ok(sleep(Duration::from_secs(8)).await),
+            "slow" => {
+                sleep(Duration::from_secs(8)).await;
+                Ok(())
+            }
             _ => Ok(()),
         }
     });

@@ -176,7 +176,7 @@ impl Wire {
                 }
                 Packet::PubAck { pkid, .. } => self.log.add(What::Acked { session: self.session, pkid }),
                 Packet::Publish { topic, payload, pkid, headers, .. } => {
-                    self.publishes(&topic, &payload, pkid, headers)
+                    self.publishes(&topic, &payload, pkid, headers);
                 }
                 Packet::Other => {}
             }
