@@ -8,7 +8,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish};
 use tidemill_benches::feed::FILTER;
-use tidemill_core::topic::{TopicFilter, TopicName};
+use tidemill_core::topic::{Pattern, TopicFilter, TopicName};
+use tidemill_runtime::internals::{Router, Window};
 
 const TOPIC: &str = "plant/7/line/3/sensor/temperature/c";
 
@@ -57,8 +58,25 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-// The router and the ack window are internal to the runtime. Their benchmarks belong here, as groups `router` and
-// `acks`, once the runtime offers them through a doc-hidden module.
+fn router(c: &mut Criterion) {
+    let patterns: Vec<Pattern> = ["plant/{plant}/line/{line}/sensor/{kind}/c", "plant/{plant}/status", "fleet/#"]
+        .into_iter()
+        .filter_map(|text| Pattern::new(text).ok())
+        .collect();
+    let Some(mut router) = Router::new(&patterns) else { return };
+    let mut group = c.benchmark_group("router");
+    group.bench_function("three captures", |b| b.iter(|| router.route(black_box(TOPIC))));
+    group.bench_function("no route", |b| b.iter(|| router.route(black_box("plant/7/line/3/sensor"))));
+    group.finish();
+}
 
-criterion_group!(benches, topics, decode);
+fn acks(c: &mut Criterion) {
+    let mut window = Window::default();
+    let mut group = c.benchmark_group("acks");
+    group.throughput(Throughput::Elements(u64::from(BURST)));
+    group.bench_function("burst finished backwards", |b| b.iter(|| window.burst(black_box(BURST))));
+    group.finish();
+}
+
+criterion_group!(benches, topics, decode, router, acks);
 criterion_main!(benches);

@@ -20,6 +20,8 @@ pub mod config;
 pub mod dedup;
 mod dispatch;
 mod error;
+#[doc(hidden)]
+pub mod internals;
 pub mod layer;
 mod observe;
 pub mod profile;

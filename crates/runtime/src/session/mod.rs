@@ -35,6 +35,7 @@ pub(crate) use outgoing::Outgoing;
 pub(crate) use parting::{Parting, PartingCell};
 pub(crate) use running::Settings;
 pub(crate) use status::Status;
+pub(crate) use window::AckWindow;
 
 pub use error::{SessionError, SessionErrorKind};
 pub use outgoing::PublishError;

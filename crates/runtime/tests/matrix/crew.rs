@@ -144,7 +144,8 @@ fn totals(registry: &Registry) -> Totals {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts; a negative one becomes 0")]
 fn sum(registry: &Registry, name: &str, label: Option<(&str, &str)>) -> u64 {
     let families = registry.gather();
-    let metrics = families.iter().filter(|family| family.name() == name).flat_map(prometheus::proto::MetricFamily::get_metric);
+    let metrics =
+        families.iter().filter(|family| family.name() == name).flat_map(prometheus::proto::MetricFamily::get_metric);
     let carries = |metric: &&prometheus::proto::Metric| {
         label.is_none_or(|(name, value)| metric.get_label().iter().any(|l| l.name() == name && l.value() == value))
     };

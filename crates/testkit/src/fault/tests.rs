@@ -1,3 +1,5 @@
+//! Tests of the faults: each one does to a stream what its name says, and nothing else.
+
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
