@@ -8,12 +8,11 @@ use tidemill_core::QoS;
 use tidemill_runtime::{Config, Route, Summary, Worker, WorkerHandle};
 use tidemill_testkit::broker::{Broker, BrokerConfig};
 use tidemill_testkit::client::{ConnectOptions, RawClient};
-use tidemill_testkit::wire::Version;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::log::Log;
-use crate::tap::{Dial, Tap, Travel};
+use crate::tap::{Dial, Tap, Travel, version_of};
 
 /// See the module's description.
 pub(crate) struct Bench {
@@ -44,7 +43,7 @@ impl Bench {
     pub(crate) async fn far_away(config: Config, route: Route, delay: Duration) -> Self {
         let broker = Arc::new(Broker::start(BrokerConfig::in_memory()).await.unwrap());
         let (dial, travel) = (Dial::Memory(Arc::clone(&broker)), Travel { delay, ..Travel::AT_ONCE });
-        let connector = Tap { dial, version: Version::V5, travel, log: Log::new() };
+        let connector = Tap { dial, version: version_of(config.mqtt.version), travel, log: Log::new() };
         let worker = Worker::builder(config).connector(connector).on_one_runtime().add_route(route).build().unwrap();
         let handle = worker.handle();
         let stop = CancellationToken::new();

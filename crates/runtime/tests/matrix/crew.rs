@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tidemill_runtime::{Execution, Route, RunError, RunErrorKind, Summary, Worker, WorkerHandle};
-use tidemill_testkit::wire::Version;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +13,7 @@ use crate::handler::{Drawn, OUT};
 use crate::log::Log;
 use crate::plan::Plan;
 use crate::sinks::{For, Troubled};
-use crate::tap::{Dial, Tap};
+use crate::tap::{Dial, Tap, version_of};
 
 /// After the deadline: what sinks and handlers get to let go.
 const LAST_CALL: Duration = Duration::from_secs(20);
@@ -53,10 +52,7 @@ impl Crew {
     pub(crate) fn start(plan: &Plan, prefix: &str, dial: Dial, log: &Log) -> Self {
         let mut config = plan.config();
         config.identity.prefix = prefix.to_owned();
-        let version = match plan.version {
-            tidemill_runtime::MqttVersion::V5 => Version::V5,
-            _ => Version::V4,
-        };
+        let version = version_of(plan.version);
         let handle: Arc<OnceLock<WorkerHandle>> = Arc::default();
         let handler = Drawn {
             log: log.clone(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tidemill_core::async_trait;
-use tidemill_runtime::{BoxStream, Connector, SessionError};
+use tidemill_runtime::{BoxStream, Connector, MqttVersion, SessionError};
 use tidemill_testkit::broker::Broker;
 use tidemill_testkit::wire::{Version, read_v4, read_v5, v4, v5};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -41,6 +41,14 @@ impl Dial {
                 sleep(Duration::from_millis(20)).await;
             },
         }
+    }
+}
+
+/// The same version in the words of the test broker.
+pub(crate) fn version_of(version: MqttVersion) -> Version {
+    match version {
+        MqttVersion::V5 => Version::V5,
+        _ => Version::V4,
     }
 }
 
