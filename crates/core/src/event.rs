@@ -52,7 +52,7 @@ pub struct Span {
 }
 
 /// The named levels of an event's topic, as its route captured them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Captures {
     names: Option<Arc<[Box<str>]>>,
     spans: SmallVec<[Span; 4]>,
@@ -67,7 +67,7 @@ impl Captures {
         Self { names: Some(names), spans }
     }
 
-    fn get<'t>(&self, topic: &'t str, name: &str) -> Option<&'t str> {
+    pub(crate) fn get<'t>(&self, topic: &'t str, name: &str) -> Option<&'t str> {
         let at = self.names.as_ref()?.iter().position(|known| **known == *name)?;
         let span = self.spans.get(at)?;
         topic.get(usize::from(span.start)..usize::from(span.end))

@@ -1,9 +1,11 @@
 //! Records: what goes into a sink.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 
 use crate::topic::TopicName;
-use crate::{BoxError, Publication};
+use crate::{BoxError, Captures, Publication};
 
 /// One unit of output. What a handler emits becomes a record; sinks write batches of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +17,11 @@ pub struct Record {
     pub key: Option<Bytes>,
     /// Topic of the event it came from; the runtime fills it in.
     pub topic: Option<TopicName>,
+    /// What the route captured from that topic; the runtime fills it in. Read it with [`Record::capture`].
+    pub captures: Captures,
+    /// Time of the event it came from: the publisher's time stamp where the route knows one, else when it arrived. The
+    /// runtime fills it in when it is `None`.
+    pub time: Option<SystemTime>,
     /// Same for the same record after a redelivery; lets a sink write it once. Never guessed from the payload.
     pub idempotency_key: Option<String>,
     /// MIME type of the payload.
@@ -58,6 +65,19 @@ impl Record {
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// Sets the time.
+    #[must_use]
+    pub fn with_time(mut self, time: SystemTime) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// The level of the event's topic that its route captured under this name.
+    #[must_use]
+    pub fn capture(&self, name: &str) -> Option<&str> {
+        self.captures.get(self.topic.as_ref()?.as_str(), name)
     }
 
     /// What the record costs in a batch, in bytes: payload, key and headers.

@@ -1,6 +1,7 @@
 //! Sinks: where records go. A sink only writes batches; batching, retries and limits belong to the engine before it.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -76,6 +77,9 @@ pub enum SinkErrorKind {
     Unavailable,
     /// The target refuses some records for what they are; see [`SinkError::rejections`]. The others were written.
     Rejected,
+    /// The target refuses the batch without saying which record is to blame; nothing of it was written. The engine
+    /// writes its halves until it knows.
+    BatchRefused,
     /// The sink itself is set up wrongly; trying again does not help until someone mends it.
     Misconfigured,
 }
@@ -95,24 +99,41 @@ pub struct SinkError {
     kind: SinkErrorKind,
     source: BoxError,
     rejections: Vec<Rejection>,
+    retry_after: Option<Duration>,
 }
 
 impl SinkError {
+    fn new(kind: SinkErrorKind, source: BoxError) -> Self {
+        Self { kind, source, rejections: Vec::new(), retry_after: None }
+    }
+
     /// The target does not answer or is busy.
     pub fn unavailable(source: impl Into<BoxError>) -> Self {
-        Self { kind: SinkErrorKind::Unavailable, source: source.into(), rejections: Vec::new() }
+        Self::new(SinkErrorKind::Unavailable, source.into())
     }
 
     /// The sink is set up wrongly.
     pub fn misconfigured(source: impl Into<BoxError>) -> Self {
-        Self { kind: SinkErrorKind::Misconfigured, source: source.into(), rejections: Vec::new() }
+        Self::new(SinkErrorKind::Misconfigured, source.into())
+    }
+
+    /// The target refuses the batch as a whole and does not say for which record.
+    pub fn batch_refused(source: impl Into<BoxError>) -> Self {
+        Self::new(SinkErrorKind::BatchRefused, source.into())
+    }
+
+    /// Sets how long the target asks to be left alone before the next try.
+    #[must_use]
+    pub fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
     }
 
     /// These records are refused, the others of the batch were written.
     #[must_use]
     pub fn rejected(rejections: Vec<Rejection>) -> Self {
         let reason = rejections.first().map_or_else(|| "no reason given".to_owned(), |first| first.reason.clone());
-        Self { kind: SinkErrorKind::Rejected, source: reason.into(), rejections }
+        Self { rejections, ..Self::new(SinkErrorKind::Rejected, reason.into()) }
     }
 
     /// What the failure means.
@@ -126,6 +147,12 @@ impl SinkError {
     pub fn rejections(&self) -> &[Rejection] {
         &self.rejections
     }
+
+    /// How long the target asks to be left alone before the next try.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
 }
 
 impl fmt::Display for SinkError {
@@ -133,6 +160,7 @@ impl fmt::Display for SinkError {
         match self.kind {
             SinkErrorKind::Unavailable => f.write_str("sink unavailable"),
             SinkErrorKind::Rejected => write!(f, "sink refused {} record(s)", self.rejections.len()),
+            SinkErrorKind::BatchRefused => f.write_str("sink refused the batch"),
             SinkErrorKind::Misconfigured => f.write_str("sink set up wrongly"),
         }
     }
