@@ -7,6 +7,7 @@ mod doctor;
 mod exit;
 mod logs;
 mod paint;
+mod scene;
 
 use std::process::ExitCode;
 

@@ -17,6 +17,7 @@ Examples:
   tidemill demo                                     everything in one process, nothing to set up
   tidemill demo --events 1000000 --instances 8      more of both
   tidemill demo --rate 20000                        a steady load, for latencies that mean something
+  tidemill demo --scene                             members join and leave, and the shares follow
   tidemill demo --broker mqtt://127.0.0.1:1883      your own broker
   tidemill demo --json 2>/dev/null | tail -n 1      the result as one JSON object
 
@@ -95,6 +96,10 @@ pub(crate) struct DemoArgs {
     /// Gives up when nothing was published or handled for so long
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) patience: Duration,
+    /// Plays the scene that groups are for: members join and leave one after another while events are published, and
+    /// each has its even share
+    #[arg(long, conflicts_with_all = ["events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos"])]
+    pub(crate) scene: bool,
     /// Writes the result to standard output, as one JSON object on the last line
     #[arg(long)]
     pub(crate) json: bool,

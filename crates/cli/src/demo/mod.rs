@@ -19,6 +19,7 @@ mod ledger;
 mod live;
 mod reading;
 mod report;
+mod stage;
 mod verdict;
 mod watch;
 mod worker;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use args::DemoArgs;
+pub(crate) use report::{grouped, percent};
 
 use alerts::Alerts;
 use args::Plan;
@@ -40,7 +42,7 @@ use clock::Clock;
 use fleet::{Errand, Fleet, Progress};
 use ledger::Ledger;
 use live::Live;
-use report::{Report, grouped};
+use report::Report;
 use verdict::Sums;
 use watch::{End, Watched};
 use worker::Running;
@@ -60,18 +62,26 @@ pub(crate) fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     let filter = Filter::parse(args.log.as_deref().unwrap_or(args::LOG))?;
     let name: String = (0..8).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect();
     let plan = args.plan(format!("demo-{name}"))?;
+    if args.scene {
+        let stage = stage::stage(args, &plan)?;
+        return on_threads(stage::play(stage, plan.embedded, filter));
+    }
     let alerts = Alerts::at(args.alerts.as_deref())?;
+    on_threads(demo(args, plan, filter, &alerts))
+}
+
+/// Runs it, unless somebody asks twice to stop.
+fn on_threads(work: impl Future<Output = Result<Outcome, Failure>>) -> Result<Outcome, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Run(format!("no threads to run on: {error}")))?;
-    let demo = async {
+    runtime.block_on(async {
         tokio::select! {
-            result = demo(args, plan, filter, &alerts) => result,
+            result = work => result,
             () = twice_asked_to_stop() => Err(Failure::Run("stopped at once; nothing was accounted for".to_owned())),
         }
-    };
-    runtime.block_on(demo)
+    })
 }
 
 /// Ready at the second signal: whoever asks twice does not want to wait.

@@ -5,5 +5,6 @@ mod dead;
 mod doctor;
 mod mosquitto;
 mod processes;
+mod scene;
 mod support;
 mod usage;

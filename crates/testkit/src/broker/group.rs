@@ -163,9 +163,10 @@ impl Group {
         self.returned.first_key_value().map(|(_, returned)| &returned.message).or_else(|| self.fresh.front())
     }
 
-    /// How many events each member of the ring may take in one turn.
+    /// How many events each member of the ring may take in one turn. Rounded down: what is left over goes to whose turn
+    /// is next, which is another one each time. Rounded up, the last of the ring would always get less.
     pub(super) fn share(&self) -> usize {
-        self.queued().div_ceil(self.ring.len().max(1)).clamp(1, TURN)
+        (self.queued() / self.ring.len().max(1)).clamp(1, TURN)
     }
 
     /// Whose turn it is, if something waits.

@@ -32,6 +32,24 @@ async fn equal_members_get_equal_shares_of_single_events_and_of_bursts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bursts_that_do_not_divide_evenly_are_even_in_the_long_run() {
+    let broker = broker().await;
+    let mut members = Vec::new();
+    for id in ["m1", "m2", "m3"] {
+        members.push(member(&broker, id, 1000).await);
+    }
+    let mut publisher = clean(&broker, "publisher").await;
+    let burst: Vec<u8> = (0..10).flat_map(|_| [0x30, 5, 0, 1, b'a', 0, b'x']).collect();
+    for _ in 0..30 {
+        publisher.send_raw(&burst).await;
+        publisher.ping().await;
+    }
+    for member in &mut members {
+        assert_eq!(member.ping().await.len(), 100);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_member_without_room_gets_nothing_and_the_others_get_its_share() {
     let broker = broker().await;
     let mut stuck = member(&broker, "stuck", 2).await;
