@@ -7,15 +7,14 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
 
 use futures_util::FutureExt;
-use tidemill_core::topic::TopicName;
 use tidemill_core::{Context, Event, HandlerError, HandlerResult};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::cut::Cut;
+use super::lanes::LaneKey;
 use super::route::RouteRuntime;
 
 /// What an attempt works on. In a box of its own that is used again for the next event, so that it is written once and
@@ -26,6 +25,15 @@ pub(crate) struct Work {
     pub(crate) cx: Context,
     pub(crate) route: Arc<RouteRuntime>,
     pub(crate) cut: Arc<Cut>,
+    /// Where it was needed so far: an event that ends on the spot while nothing waits needs none.
+    pub(crate) lane: Option<LaneKey>,
+}
+
+impl Work {
+    /// The lane of the event; `None` where no order is kept.
+    pub(crate) fn lane(&self) -> Option<LaneKey> {
+        self.lane.or_else(|| self.route.lane(&self.event))
+    }
 }
 
 /// How an attempt ended, with what it worked on.
@@ -69,10 +77,10 @@ impl Future for Slot {
 }
 
 async fn attempt(mut work: Box<Work>) -> Attempted {
-    let Work { event, cx, route, cut } = &mut *work;
-    let topic = event.topic_name();
+    let Work { event, cx, route, cut, lane } = &mut *work;
+    let event = &*event;
     let handling = AssertUnwindSafe(route.handler.handle(event, cx)).catch_unwind();
-    let result = match (Limited { handling, limit: route.timeout, timer: None, cut, topic: Some(topic) }).await {
+    let result = match (Limited { handling, event, route, timer: None, cut, lane: *lane, waited: false }).await {
         Some(Ok(result)) => result,
         Some(Err(panic)) => Err(HandlerError::retry(format!("the handler panicked: {}", panic_message(&*panic)))),
         None => Err(HandlerError::retry("the handler took too long and was cut")),
@@ -83,11 +91,12 @@ async fn attempt(mut work: Box<Work>) -> Attempted {
 /// A future with a time limit whose timer exists only once the future has to wait. Gives `None` when it is cut.
 struct Limited<'a, F> {
     handling: F,
-    limit: Option<Duration>,
+    event: &'a Event,
+    route: &'a RouteRuntime,
     timer: Option<Pin<Box<Sleep>>>,
     cut: &'a Cut,
-    /// Taken when the attempt first waits.
-    topic: Option<&'a TopicName>,
+    lane: Option<LaneKey>,
+    waited: bool,
 }
 
 impl<F: Future + Unpin> Future for Limited<'_, F> {
@@ -97,13 +106,14 @@ impl<F: Future + Unpin> Future for Limited<'_, F> {
         if let Poll::Ready(output) = Pin::new(&mut self.handling).poll(cx) {
             return Poll::Ready(Some(output));
         }
-        if let Some(topic) = self.topic.take() {
-            self.cut.set_topic(topic);
+        if !std::mem::replace(&mut self.waited, true) {
+            let lane = self.lane.or_else(|| self.route.lane(self.event));
+            self.cut.set_waiting(self.event.topic_name(), lane);
         }
         if self.cut.poll(cx.waker()) {
             return Poll::Ready(None);
         }
-        let Some(limit) = self.limit else { return Poll::Pending };
+        let Some(limit) = self.route.timeout else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
         timer.as_mut().poll(cx).map(|()| None)
     }

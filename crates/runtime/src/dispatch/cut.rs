@@ -2,11 +2,13 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use futures_util::task::AtomicWaker;
 use tidemill_core::topic::TopicName;
+
+use super::lanes::LaneKey;
 
 /// What is asked of an event that is stuck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,8 +27,16 @@ pub(crate) enum Demand {
 pub(crate) struct Cut {
     demand: AtomicU8,
     waker: AtomicWaker,
-    /// Set when the attempt first waits: what the stall watch names in its report.
-    topic: Mutex<Option<TopicName>>,
+    /// Set when the attempt first waits.
+    waiting: Mutex<Option<Waiting>>,
+}
+
+/// What must be known of an event whose handler waits, because the handler borrows the event itself.
+#[derive(Clone, Debug)]
+struct Waiting {
+    /// What the stall watch names in its report.
+    topic: TopicName,
+    lane: Option<LaneKey>,
 }
 
 impl Cut {
@@ -66,11 +76,22 @@ impl Cut {
         .await;
     }
 
-    pub(crate) fn set_topic(&self, topic: &TopicName) {
-        *self.topic.lock().unwrap_or_else(PoisonError::into_inner) = Some(topic.clone());
+    /// The attempt begins to wait.
+    pub(crate) fn set_waiting(&self, topic: &TopicName, lane: Option<LaneKey>) {
+        *self.lock() = Some(Waiting { topic: topic.clone(), lane });
     }
 
+    /// The topic of the event, once its attempt has waited.
     pub(crate) fn topic(&self) -> Option<TopicName> {
-        self.topic.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().as_ref().map(|waiting| waiting.topic.clone())
+    }
+
+    /// The lane of the event, once its attempt has waited.
+    pub(crate) fn lane(&self) -> Option<LaneKey> {
+        self.lock().as_ref().and_then(|waiting| waiting.lane)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

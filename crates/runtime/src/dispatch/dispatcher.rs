@@ -25,7 +25,6 @@ use super::ladder::{Climb, Climbed, Entry, Rest, Step};
 use super::lanes::{LaneKey, Lanes};
 use super::route::{Execution, RouteRuntime};
 use super::stall::StallWatch;
-use crate::config::Order;
 use crate::observe::{InstanceMetrics, Outcome, Tally};
 use crate::router::Router;
 use crate::session::Status;
@@ -42,7 +41,6 @@ struct Ready {
     route: usize,
     ack: Ack,
     burst: Burst,
-    lane: Option<LaneKey>,
 }
 
 /// An event that waits for its lane or for a free place.
@@ -71,7 +69,7 @@ pub(crate) struct Dispatcher {
     router: Arc<Router>,
     routes: Vec<Arc<RouteRuntime>>,
     /// Per route, what the last event worked on, to be used again.
-    spare: Vec<Option<Box<Work>>>,
+    spare: Vec<Option<(Box<Work>, Arc<Cut>)>>,
     lanes: Lanes<Waiting>,
     ladders: Ladders,
     /// Have rested, and wait for a place to be tried again.
@@ -197,30 +195,32 @@ impl Dispatcher {
             dup: delivery.dup,
             retain: delivery.retain,
         });
-        let work = match self.spare[at].take() {
-            Some(mut work) => {
+        let (mut work, cut) = match self.spare[at].take() {
+            Some((mut work, cut)) => {
                 work.event = event;
-                work
+                work.lane = None;
+                (work, cut)
             }
-            None => Box::new(Work {
-                event,
-                cx: Context::new(Arc::clone(&route.scope)),
-                route: Arc::clone(route),
-                cut: Arc::default(),
-            }),
+            None => {
+                let cut = Arc::<Cut>::default();
+                let (cx, route) = (Context::new(Arc::clone(&route.scope)), Arc::clone(route));
+                (Box::new(Work { event, cx, route, cut: Arc::clone(&cut), lane: None }), cut)
+            }
         };
-        let lane = (route.order == Order::Keyed).then(|| route.key.lane(route.id, &work.event));
-        let ready = Ready { route: at, ack: delivery.ack, burst, lane };
+        let ready = Ready { route: at, ack: delivery.ack, burst };
         if self.lanes.is_idle() {
-            self.start(ready, work);
-        } else if let Some(waiting) = self.lanes.admit(lane, Waiting { ready, work }) {
-            self.start(waiting.ready, waiting.work);
+            self.start(ready, work, cut);
+            return;
+        }
+        work.lane = work.lane();
+        if let Some(Waiting { ready, work }) = self.lanes.admit(work.lane, Waiting { ready, work }) {
+            self.start(ready, work, cut);
         }
     }
 
     /// Makes the first attempt on the spot, and sets up a ladder for whatever does not end there.
     #[inline]
-    fn start(&mut self, ready: Ready, mut work: Box<Work>) {
+    fn start(&mut self, ready: Ready, mut work: Box<Work>, cut: Arc<Cut>) {
         let route = &self.routes[ready.route];
         if let Some(limit) = route.timeout {
             work.cx.set_deadline(Some((Instant::now() + limit).into_std()));
@@ -231,23 +231,20 @@ impl Dispatcher {
                 route.metrics.publish_to_handle.observe(age, 1);
             }
             if too_old {
-                let cut = Arc::clone(&work.cut);
                 self.climb(ready, cut, Entry::Expired(work));
                 return;
             }
         }
         if route.execution == Execution::Spawn {
-            self.spawn(ready, work);
+            self.spawn(ready, work, cut);
             return;
         }
         if route.dedup.is_some() {
-            let cut = Arc::clone(&work.cut);
             self.climb(ready, cut, Entry::Check(work));
             return;
         }
         let sampled = self.inline.is_multiple_of(SAMPLE_EVERY).then(Instant::now);
         self.inline += 1;
-        let cut = Arc::clone(&work.cut);
         let mut slot = match self.slot.take() {
             Some(mut slot) => {
                 slot.set(work);
@@ -262,7 +259,7 @@ impl Dispatcher {
                     route.metrics.duration.observe(started.elapsed(), 1);
                 }
                 work.cx.reuse();
-                self.spare[ready.route] = Some(work);
+                self.spare[ready.route] = Some((work, cut));
                 self.slot = Some(slot);
                 self.tally.finished(ready.route, Outcome::Handled);
                 self.done.push(ready.ack);
@@ -275,7 +272,7 @@ impl Dispatcher {
         }
     }
 
-    fn new_climb(&mut self, ready: Ready, cut: Arc<Cut>) -> Climb {
+    fn new_climb(&mut self, ready: Ready, lane: Option<LaneKey>, cut: Arc<Cut>) -> Climb {
         let route = &self.routes[ready.route];
         self.tally.announce(ready.route, route);
         Climb {
@@ -284,35 +281,40 @@ impl Dispatcher {
             ack: ready.ack,
             received: ready.burst.at,
             received_wall: ready.burst.wall,
-            lane: ready.lane,
+            lane,
             link: Arc::clone(&self.link),
         }
     }
 
     fn climb(&mut self, ready: Ready, cut: Arc<Cut>, entry: Entry) {
         let waits = matches!(entry, Entry::Running(_));
-        let mut ladder = Box::pin(self.new_climb(ready, cut).run(entry));
+        let lane = match &entry {
+            Entry::Ended(Attempted { work, .. }) | Entry::Check(work) | Entry::Expired(work) => work.lane(),
+            Entry::Running(_) | Entry::Again(_) => cut.lane(),
+        };
+        let mut ladder = Box::pin(self.new_climb(ready, lane, cut).run(entry));
         if !waits && let Poll::Ready(climbed) = ladder.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
             match climbed.step {
                 Step::Resting(rest) => {
-                    self.lanes.occupy(ready.lane);
+                    self.lanes.occupy(lane);
                     self.rest(climbed.climb, rest);
                 }
                 step => self.settle(&climbed.climb, &step),
             }
             return;
         }
-        self.lanes.occupy(ready.lane);
+        self.lanes.occupy(lane);
         self.ladders.push(ladder);
     }
 
-    fn spawn(&mut self, ready: Ready, work: Box<Work>) {
-        let climb = self.new_climb(ready, Arc::clone(&work.cut));
+    fn spawn(&mut self, ready: Ready, work: Box<Work>, cut: Arc<Cut>) {
+        let lane = work.lane();
+        let climb = self.new_climb(ready, lane, cut);
         let entry = match climb.route.dedup {
             Some(_) => Entry::Check(work),
             None => Entry::Running(Slot::new(work)),
         };
-        self.lanes.occupy(ready.lane);
+        self.lanes.occupy(lane);
         self.spawn_ladder(climb, entry);
     }
 
@@ -395,7 +397,8 @@ impl Dispatcher {
                 self.climb(waiting.ready, cut, Entry::Expired(waiting.work));
             } else {
                 let Ready { route, burst, .. } = waiting.ready;
-                self.start(waiting.ready, waiting.work);
+                let cut = Arc::clone(&waiting.work.cut);
+                self.start(waiting.ready, waiting.work, cut);
                 self.tally.end_late(route, burst.at, &self.routes[route]);
             }
         }

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidemill_core::{Handler, Scope};
+use tidemill_core::{Event, Handler, Scope};
 
 use super::age::AgeLimit;
 use super::key::Key;
+use super::lanes::LaneKey;
 use crate::config::{Expired, Order};
 use crate::dedup::Dedup;
 use crate::observe::RouteMetrics;
@@ -54,6 +55,14 @@ pub(crate) struct RouteRuntime {
     pub(crate) publish: SinkHandle,
     pub(crate) dead_letters: Option<SinkHandle>,
     pub(crate) metrics: RouteMetrics,
+}
+
+impl RouteRuntime {
+    /// The lane of an event of this route; `None` where no order is kept.
+    #[inline]
+    pub(crate) fn lane(&self, event: &Event) -> Option<LaneKey> {
+        (self.order == Order::Keyed).then(|| self.key.lane(self.id, event))
+    }
 }
 
 impl std::fmt::Debug for RouteRuntime {

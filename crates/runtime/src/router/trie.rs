@@ -184,7 +184,7 @@ impl Router {
         let text = &self.text[edge.start as usize..][..edge.len as usize];
         // Of a literal at the end of the topic the topic has all but the slash.
         let common = text.len().min(rest.len());
-        let fits = common + 1 >= text.len() && rest[..common] == text[..common];
+        let fits = common + 1 >= text.len() && is_same(&rest[..common], &text[..common]);
         fits.then_some(edge)
     }
 
@@ -232,6 +232,20 @@ fn pass(any: Any, at: usize, rest: &[u8], spans: &mut SmallVec<[Span; 4]>) -> us
         spans.push(Span { start: at as u16, end: (at + len) as u16 });
     }
     len + 1
+}
+
+/// Whether two texts of one length are the same. Literals are too short for a call to pay.
+#[inline(always)]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let (Some(a_last), Some(b_last)) = (a.last_chunk::<8>(), b.last_chunk::<8>()) else {
+        return match (a.last_chunk::<4>(), b.last_chunk::<4>()) {
+            // The halves overlap where there are fewer than eight bytes.
+            (Some(a_last), Some(b_last)) => a_last == b_last && a.first_chunk::<4>() == b.first_chunk::<4>(),
+            _ => a.iter().zip(b).all(|(a, b)| a == b),
+        };
+    };
+    let (a_words, b_words) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
+    a_last == b_last && a_words.iter().zip(b_words).all(|(a, b)| a == b)
 }
 
 /// How long the first level is. Looks at eight bytes at a time: levels are too short for a call to pay.
