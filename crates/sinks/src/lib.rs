@@ -18,12 +18,23 @@ mod blocking;
 mod encode;
 #[cfg(feature = "file")]
 mod file;
+#[cfg(feature = "template")]
+mod secret;
 #[cfg(feature = "stdout")]
 mod stdout;
+#[cfg(feature = "template")]
+mod template;
 
 #[cfg(feature = "lines")]
 pub use encode::LineFormat;
 #[cfg(feature = "file")]
 pub use file::{File, FileConfig, Fsync, RotateConfig};
+#[cfg(feature = "template")]
+pub use secret::{Secret, SecretError};
 #[cfg(feature = "stdout")]
 pub use stdout::{Stdout, StdoutConfig};
+#[cfg(feature = "template")]
+pub use template::{
+    Escape, Fields, Identifier, IdentifierError, RenderError, RenderErrorKind, Template, TemplateError,
+    TemplateErrorKind,
+};
