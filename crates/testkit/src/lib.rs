@@ -4,6 +4,9 @@
 //!   behaviour can be bent to that of other brokers.
 //! - [`fault`]: networks that fail on demand, in memory and between sockets.
 //! - [`mosquitto`]: a real Mosquitto as a child process.
+//! - [`redis`]: a real Redis as a child process.
+//! - [`server`]: any other server as a child process.
+//! - [`sink_conformance`]: what every sink must hold against its real server.
 //! - [`client::RawClient`]: a client that sends and expects single packets.
 //! - [`script::ScriptedBroker`]: the broker's end of a connection, played packet by packet.
 //! - [`wire`]: the packets of both versions, read and written safely.
@@ -14,5 +17,8 @@ mod convert;
 pub mod fault;
 pub mod mosquitto;
 mod peer;
+pub mod redis;
 pub mod script;
+pub mod server;
+pub mod sink_conformance;
 pub mod wire;

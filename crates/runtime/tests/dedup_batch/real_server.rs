@@ -138,7 +138,7 @@ async fn a_server_that_freezes_costs_waits_within_the_timeout_and_its_connection
     store.insert(&key(1)).await.unwrap();
     let first = connections(&server).await;
 
-    server.freeze(true).await;
+    server.freeze(true);
     let mut failed = 0;
     until(async || {
         let error = store.contains(&key(1)).await.unwrap_err().downcast::<RedisStoreError>().unwrap();
@@ -148,7 +148,7 @@ async fn a_server_that_freezes_costs_waits_within_the_timeout_and_its_connection
         failed == 2
     })
     .await;
-    server.freeze(false).await;
+    server.freeze(false);
     until(async || store.contains(&key(1)).await.is_ok_and(|known| known)).await;
     until(async || connections(&server).await.len() == 1).await;
     assert_ne!(connections(&server).await, first);

@@ -1,6 +1,7 @@
 //! The sink over real files. Faults that a real disk will not give on demand come from `faults`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod conformance;
 mod faults;
 mod host;
 mod recovery;

@@ -1,6 +1,8 @@
 //! Records as lines on standard output, for pipes, containers whose logs are collected, and first steps.
 
 mod config;
+#[cfg(test)]
+mod conformance;
 mod sink;
 #[cfg(test)]
 mod tests;

@@ -122,6 +122,12 @@ impl Link {
         self.change(|how| how.up.silent = true);
     }
 
+    /// What the server sends from here on is lost, while it still receives: it acts, and the client does not hear so.
+    /// Follow it with [`cut`](Self::cut) or [`half_open`](Self::half_open).
+    pub fn lose_answers(&self) {
+        self.change(|how| how.down.silent = true);
+    }
+
     /// Bytes that come from now on take so long.
     pub fn delay(&self, up: Duration, down: Duration) {
         self.change(|how| (how.up.delay, how.down.delay) = (up, down));

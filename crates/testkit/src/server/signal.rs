@@ -1,0 +1,33 @@
+//! Signals to a server that was started here.
+
+use std::io;
+
+/// What a server is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Signal {
+    Kill,
+    Terminate,
+    Stop,
+    Continue,
+}
+
+/// Sends it to the process, or to its whole group.
+#[cfg(unix)]
+pub(super) fn send(pid: u32, group: bool, signal: Signal) -> io::Result<()> {
+    use nix::sys::signal::{self, Signal as Unix};
+    let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    let pid = nix::unistd::Pid::from_raw(pid);
+    let signal = match signal {
+        Signal::Kill => Unix::SIGKILL,
+        Signal::Terminate => Unix::SIGTERM,
+        Signal::Stop => Unix::SIGSTOP,
+        Signal::Continue => Unix::SIGCONT,
+    };
+    let sent = if group { signal::killpg(pid, signal) } else { signal::kill(pid, signal) };
+    Ok(sent?)
+}
+
+#[cfg(not(unix))]
+pub(super) fn send(_: u32, _: bool, _: Signal) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
