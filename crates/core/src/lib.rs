@@ -27,6 +27,8 @@ mod context;
 mod error;
 mod event;
 mod handler;
+#[cfg(feature = "platform")]
+pub mod platform;
 pub mod prelude;
 mod properties;
 mod publication;

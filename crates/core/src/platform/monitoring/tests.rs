@@ -1,0 +1,2 @@
+//! Monitoring messages as they occur, and closing codes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
