@@ -253,8 +253,9 @@ mod tests {
         };
         assert_eq!(code("iot-2/type/+/id/#"), 276);
         assert_eq!(code("iot-2/+/T/id/I/mon"), 276);
-        assert_eq!(code("$SharedSubscription/x/iot-2/type/+/id/+/evt/+/fmt/+"), 289);
-        assert_eq!(code("$share/x/iot-2/type/+/id/+/evt/+/fmt/+"), 289);
+        assert_eq!(code("$SharedSubscription/x/iot-2/type/+/id/+/evt/+/fmt/+"), 276);
+        assert_eq!(code("$share/x/iot-2/type/+/id/+/evt/+/fmt/+"), 276);
+        assert_eq!(code("$SYS/clients"), 289);
     }
 
     #[test]

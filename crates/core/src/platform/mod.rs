@@ -23,7 +23,9 @@ pub mod limits;
 pub mod monitoring;
 pub mod quickstart;
 pub mod topics;
+pub mod tracker;
 
 pub use identity::{ApiKey, ClientId, Endpoint, Name, OrgId, Token};
 pub use monitoring::{CloseCode, MonitorMessage};
 pub use topics::{PlatformFilter, PlatformTopic, Slot, Word};
+pub use tracker::Tracker;

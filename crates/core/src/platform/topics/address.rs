@@ -111,7 +111,8 @@ impl<N: Level, W: Level> Address<N, W> {
     pub fn parse(text: &str) -> Result<Self, TopicRuleError> {
         let wrong = |kind| TopicRuleError::new(kind, text);
         if text.starts_with('$') {
-            return Err(wrong(TopicRuleErrorKind::Dollar));
+            let system = text.starts_with("$SYS");
+            return Err(wrong(if system { TopicRuleErrorKind::System } else { TopicRuleErrorKind::Dollar }));
         }
         if let Err(error) = TopicFilter::new(text) {
             // `#` in a wrong place is wrong because of `#`: the way out is the same.

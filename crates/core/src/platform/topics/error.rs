@@ -14,8 +14,10 @@ pub enum TopicRuleErrorKind {
     Mqtt(TopicError),
     /// It contains `#`, which the proxy refuses for every application (`nohash` in `topicrule.c`).
     Hash,
-    /// It starts with `$`: shared prefixes and system topics are for the platform's own use.
+    /// It starts with `$`: shared prefixes are for the platform's own use.
     Dollar,
+    /// It starts with `$SYS`.
+    System,
     /// It has none of the shapes that applications may use.
     NoShape,
     /// A level has `+` where the shape has a fixed word.
@@ -26,7 +28,7 @@ pub enum TopicRuleErrorKind {
     EmptyLevel,
     /// A type, device or application is not a valid name.
     Name(IdentityErrorKind),
-    /// A word has a control character.
+    /// A word has a control character or a code point that Unicode keeps from being a character.
     ControlCharacter,
     /// A word contains `/`, so it would be more than one level.
     Slash,
@@ -65,12 +67,12 @@ impl TopicRuleError {
     }
 
     /// The code with which the platform closes an MQTT 3.1.1 connection over this topic, on publish and on subscribe:
-    /// 289 for topics with `$`, 276 for all others (proxy, `doSubscribe`, `doPublishC2P`). With MQTT 5 only the one
-    /// packet is refused.
+    /// 289 for `$SYS`, 276 for all others, shared prefixes included (proxy, `convertTopic`). With MQTT 5 only the one packet
+    /// is refused.
     #[must_use]
     pub fn close_code(&self) -> CloseCode {
         match self.kind {
-            TopicRuleErrorKind::Dollar => CloseCode::SystemTopic,
+            TopicRuleErrorKind::System => CloseCode::SystemTopic,
             _ => CloseCode::TopicNotValid,
         }
     }
@@ -97,6 +99,7 @@ impl fmt::Display for TopicRuleError {
                 "topics with '$' are the platform's own; subscribe to the plain filter, members of 'A:org:app' share \
                  it without a prefix"
             }
+            TopicRuleErrorKind::System => "applications have no system topics; use the monitoring topics",
             TopicRuleErrorKind::NoShape => {
                 "it is no topic of the platform's applications; an event's is \
                  'iot-2/type/T/id/I/evt/E/fmt/F', see the platform guide for all"
@@ -106,7 +109,9 @@ impl fmt::Display for TopicRuleError {
             }
             TopicRuleErrorKind::WildcardInTopic => "a topic to publish to has no wildcards; name the device and event",
             TopicRuleErrorKind::EmptyLevel => "no level may be empty",
-            TopicRuleErrorKind::ControlCharacter => "control characters are not allowed",
+            TopicRuleErrorKind::ControlCharacter => {
+                "control characters and code points that are no characters are not allowed"
+            }
             TopicRuleErrorKind::Slash => "'/' is not allowed within a level",
             TopicRuleErrorKind::NotPublishable => {
                 "applications publish events and commands only; the platform publishes this one"

@@ -33,7 +33,8 @@ pub trait Level: sealed::Sealed + Sized {
 pub struct Word(Box<str>);
 
 impl Word {
-    /// Checks a word: not empty, without `/`, `+`, `#` and control characters (proxy, `convertTopic`).
+    /// Checks a word: not empty, without `/`, `+`, `#`, control characters and code points that are no
+    /// characters (proxy, `convertTopic`).
     ///
     /// # Errors
     /// A [`TopicRuleError`] that says which rule is broken.
@@ -46,7 +47,7 @@ impl Word {
             TopicRuleErrorKind::Hash
         } else if word.contains('+') {
             TopicRuleErrorKind::WildcardInTopic
-        } else if word.contains(char::is_control) {
+        } else if word.contains(|c: char| c.is_control() || is_no_character(c)) {
             TopicRuleErrorKind::ControlCharacter
         } else {
             return Ok(Self(word.into()));
@@ -59,6 +60,12 @@ impl Word {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The 66 code points that Unicode keeps from being characters.
+fn is_no_character(c: char) -> bool {
+    let point = u32::from(c);
+    point & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&point)
 }
 
 impl fmt::Debug for Word {
