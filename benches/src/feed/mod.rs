@@ -17,6 +17,8 @@ pub mod server;
 pub use args::Args;
 pub use error::Error;
 pub use load::{FILTER, Load, PATTERN};
+pub use rusage::pin;
+pub use server::{Feed, Gate, ServeError};
 
 use args::Command;
 

@@ -29,8 +29,9 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    pub(super) fn new(load: &Load) -> Result<Self, CodecError> {
-        let payload: Bytes = (0..load.payload).map(|at| b'a' + u8::try_from(at % 26).unwrap_or(0)).collect();
+    pub(super) fn new(load: &Load, payload: Option<Vec<u8>>) -> Result<Self, CodecError> {
+        let letters = || (0..load.payload).map(|at| b'a' + u8::try_from(at % 26).unwrap_or(0)).collect();
+        let payload: Bytes = payload.map_or_else(letters, Bytes::from);
         let level = qos(load.qos.level()).ok_or(CodecError::InvalidQoS(load.qos.level()))?;
         let mut round = BytesMut::new();
         for topic in load.topic_names() {

@@ -2,6 +2,9 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use nix::poll::PollFlags;
@@ -15,7 +18,7 @@ use tidemill_core::topic::Subscription;
 
 use super::acks::Ledger;
 use super::chunk::Chunk;
-use super::{Idle, ServeError, Served, io_error, ready};
+use super::{Gate, Idle, ServeError, Served, io_error, ready};
 use crate::feed::load::Load;
 use crate::feed::rusage::Sample;
 
@@ -48,13 +51,19 @@ pub(super) struct Connection {
     chunk: Chunk,
     ledger: Ledger,
     phase: Phase,
+    gate: Arc<Gate>,
     /// CPU time of the feed when the stream began and when everything was sent and settled.
     began: Option<Sample>,
     ended: Option<Sample>,
 }
 
 impl Connection {
-    pub(super) fn new(socket: TcpStream, load: &Load) -> Result<Self, ServeError> {
+    pub(super) fn new(
+        socket: TcpStream,
+        load: &Load,
+        payload: Option<Vec<u8>>,
+        gate: Arc<Gate>,
+    ) -> Result<Self, ServeError> {
         socket.set_nonblocking(true).map_err(io_error("configure the socket"))?;
         socket.set_nodelay(true).map_err(io_error("configure the socket"))?;
         Ok(Self {
@@ -64,9 +73,10 @@ impl Connection {
             scratch: vec![0; MAX_INPUT as usize].into(),
             input: BytesMut::new(),
             answers: BytesMut::new(),
-            chunk: Chunk::new(load).map_err(protocol)?,
+            chunk: Chunk::new(load, payload).map_err(protocol)?,
             ledger: Ledger::new(None),
             phase: Phase::Connecting,
+            gate,
             began: None,
             ended: None,
         })
@@ -111,12 +121,18 @@ impl Connection {
 
     /// Whether more events may be queued once the present ones are written.
     fn may_queue(&self) -> bool {
-        self.phase == Phase::Streaming && self.ledger.sent() < self.load.events && self.ledger.room() > 0
+        self.phase == Phase::Streaming
+            && self.ledger.sent() < self.load.events
+            && self.ledger.room() > 0
+            && !self.gate.closed.load(Ordering::Acquire)
     }
 
     fn queue(&mut self) {
         if self.may_queue() && self.is_drained() {
             let max = self.ledger.room().min(self.load.events - self.ledger.sent());
+            if self.ledger.sent() == 0 {
+                let _ = self.gate.began.set(now());
+            }
             self.ledger.record_sent(self.chunk.queue(max));
         }
     }
@@ -177,6 +193,7 @@ impl Connection {
                     let subscription: Subscription = filter.path.parse().map_err(protocol)?;
                     if subscription.filter.matches(&self.topic) && self.phase == Phase::Subscribing {
                         self.phase = Phase::Streaming;
+                        self.gate.subscribed.store(true, Ordering::Release);
                         self.began = Some(Sample::of_thread().map_err(io_error("read the CPU time"))?);
                     }
                     return_codes.push(SubscribeReasonCode::Success(self.granted(filter.qos)));
@@ -209,9 +226,15 @@ impl Connection {
         let over = self.ledger.sent() == self.load.events && self.ledger.is_settled();
         if over && self.ended.is_none() && self.chunk.pending().is_empty() {
             self.ended = Some(Sample::of_thread().map_err(io_error("read the CPU time"))?);
+            let _ = self.gate.ended.set(now());
         }
         Ok(())
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures real time")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// `None` when the socket takes nothing now.

@@ -16,7 +16,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
 use tidemill_core::BoxError;
@@ -34,7 +35,43 @@ const TICK_MS: u16 = 50;
 pub struct Feed {
     listener: TcpListener,
     load: Load,
+    payload: Option<Vec<u8>>,
+    gate: Arc<Gate>,
     patience: Duration,
+}
+
+/// Lets somebody else decide when the stream begins, and tells when it did and when all of it was settled.
+#[derive(Debug, Default)]
+pub struct Gate {
+    subscribed: AtomicBool,
+    closed: AtomicBool,
+    began: OnceLock<Instant>,
+    ended: OnceLock<Instant>,
+}
+
+impl Gate {
+    /// A gate that holds the stream back until it is [opened](Self::open).
+    #[must_use]
+    pub fn closed() -> Arc<Self> {
+        Arc::new(Self { closed: AtomicBool::new(true), ..Self::default() })
+    }
+
+    /// Lets the stream begin.
+    pub fn open(&self) {
+        self.closed.store(false, Ordering::Release);
+    }
+
+    /// Whether the client waits for events.
+    #[must_use]
+    pub fn is_subscribed(&self) -> bool {
+        self.subscribed.load(Ordering::Acquire)
+    }
+
+    /// From the first event until everything was sent and, at QoS 1, acknowledged; `None` until then.
+    #[must_use]
+    pub fn streamed(&self) -> Option<Duration> {
+        Some(self.ended.get()?.saturating_duration_since(*self.began.get()?))
+    }
 }
 
 /// What a feed did.
@@ -58,7 +95,22 @@ impl Feed {
     pub fn bind(load: Load, patience: Duration) -> Result<Self, ServeError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(io_error("listen on the loopback"))?;
         listener.set_nonblocking(true).map_err(io_error("configure the listener"))?;
-        Ok(Self { listener, load, patience })
+        Ok(Self { listener, load, payload: None, gate: Arc::default(), patience })
+    }
+
+    /// Sets what the payloads say, of any length.
+    #[must_use]
+    pub fn with_payload(mut self, payload: Vec<u8>) -> Self {
+        self.load.payload = payload.len();
+        self.payload = Some(payload);
+        self
+    }
+
+    /// Sets who decides when the stream begins.
+    #[must_use]
+    pub fn with_gate(mut self, gate: Arc<Gate>) -> Self {
+        self.gate = gate;
+        self
     }
 
     /// Where it listens.
@@ -80,7 +132,7 @@ impl Feed {
             waited.tick().map_err(|gone| gone.unwrap_or(ServeError::NoClient))?;
         }
         let (socket, _) = self.listener.accept().map_err(io_error("accept the client"))?;
-        Connection::new(socket, &self.load)?.run(idle)
+        Connection::new(socket, &self.load, self.payload, self.gate)?.run(idle)
     }
 }
 

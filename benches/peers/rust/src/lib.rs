@@ -1,0 +1,66 @@
+//! What all peers in Rust have in common: the settings, the payload, and the count of what was handled.
+
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// What every event says.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Reading {
+    /// When it was sent, in nanoseconds since the Unix epoch; 0 where nobody measures.
+    pub sent_ns: u64,
+    /// What the handler looks at.
+    pub celsius: f64,
+}
+
+/// A setting from the environment.
+pub fn setting(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
+}
+
+/// A number from the environment.
+pub fn number(name: &str) -> u64 {
+    setting(name).parse().unwrap_or_else(|_| panic!("{name} is no number"))
+}
+
+/// Counts what was handled, and prints the result once everything was.
+pub struct Tally {
+    expected: u64,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    handled: u64,
+    hot: u64,
+    latency_us: Histogram<u64>,
+}
+
+impl Tally {
+    /// Expects as many events as the environment says.
+    pub fn from_env() -> Self {
+        let latency_us = Histogram::new_with_bounds(1, 600_000_000, 3).expect("the bounds are fine");
+        Self { expected: number("PEER_EVENTS"), inner: Mutex::new(Inner { handled: 0, hot: 0, latency_us }) }
+    }
+
+    /// One more event was handled.
+    pub fn handle(&self, reading: &Reading) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+        let mut inner = self.inner.lock().unwrap();
+        inner.hot += u64::from(reading.celsius > 80.0);
+        inner.latency_us.saturating_record(now.saturating_sub(reading.sent_ns) / 1000);
+        inner.handled += 1;
+        if inner.handled == self.expected {
+            let at = |quantile| inner.latency_us.value_at_quantile(quantile);
+            println!(
+                "{{\"events\":{},\"hot\":{},\"p50_us\":{},\"p99_us\":{},\"max_us\":{}}}",
+                inner.handled,
+                inner.hot,
+                at(0.5),
+                at(0.99),
+                inner.latency_us.max()
+            );
+        }
+    }
+}

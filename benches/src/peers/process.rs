@@ -1,0 +1,173 @@
+//! A peer that runs: started on a core of its own, watched through `/proc`, and gone when it goes out of scope.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::Error;
+
+/// How a peer is run.
+#[derive(Clone, Debug)]
+pub(super) struct Recipe {
+    program: OsString,
+    args: Vec<OsString>,
+    folder: Option<PathBuf>,
+    /// It says nothing of its own, but prints a line for every event.
+    lines: bool,
+}
+
+impl Recipe {
+    pub(super) fn new(program: impl Into<OsString>) -> Self {
+        Self { program: program.into(), args: Vec::new(), folder: None, lines: false }
+    }
+
+    pub(super) fn arg(mut self, arg: &str) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    pub(super) fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.args.extend(args.into_iter().map(OsString::from));
+        self
+    }
+
+    pub(super) fn within(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
+    pub(super) fn counts_lines(mut self) -> Self {
+        self.lines = true;
+        self
+    }
+}
+
+/// What is asked of a peer.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) port: u16,
+    pub(super) group: String,
+    pub(super) filter: String,
+    pub(super) events: u64,
+    pub(super) window: u16,
+    pub(super) core: usize,
+}
+
+/// The last words of a peer.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Said {
+    pub(super) events: u64,
+    pub(super) p50_us: Option<f64>,
+    pub(super) p99_us: Option<f64>,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    said: Receiver<Said>,
+}
+
+impl Process {
+    pub(super) fn start(recipe: &Recipe, job: &Job) -> Result<Self, Error> {
+        let mut command = Command::new("taskset");
+        command.args(["-c", &job.core.to_string()]).arg(&recipe.program).args(&recipe.args);
+        if let Some(folder) = &recipe.folder {
+            command.current_dir(folder);
+        }
+        if recipe.lines {
+            let filter = format!("$share/{}/{}", job.group, job.filter);
+            command.args(["-h", "127.0.0.1", "-p", &job.port.to_string(), "-t", &filter, "-q", "1", "-V", "mqttv5"]);
+            command.args(["-D", "connect", "receive-maximum", &job.window.to_string()]);
+        }
+        let mut child = command
+            .env("PEER_HOST", "127.0.0.1")
+            .env("PEER_PORT", job.port.to_string())
+            .env("PEER_GROUP", &job.group)
+            .env("PEER_FILTER", &job.filter)
+            .env("PEER_EVENTS", job.events.to_string())
+            .env("PEER_WINDOW", job.window.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| Error::new(format!("it cannot be started: {error}")))?;
+        let Some(stdout) = child.stdout.take() else { return Err(Error::new("it has no standard output")) };
+        let (sender, said) = sync_channel(1);
+        let (lines, events) = (recipe.lines, job.events);
+        thread::spawn(move || {
+            if let Some(words) = listen(stdout, lines, events) {
+                // Nobody listens any more when the run was given up.
+                let _ = sender.send(words);
+            }
+        });
+        Ok(Self { child, said })
+    }
+
+    /// Its last words, if they come in time.
+    pub(super) fn said(&self, patience: Duration) -> Result<Said, Error> {
+        self.said.recv_timeout(patience).map_err(|error| match error {
+            RecvTimeoutError::Timeout => Error::new(format!("not all events came within {} s", patience.as_secs())),
+            RecvTimeoutError::Disconnected => Error::new("it ended before all events came"),
+        })
+    }
+
+    /// CPU time of all its threads so far, in microseconds.
+    pub(super) fn cpu_us(&self) -> Result<f64, Error> {
+        let gone = |error: std::io::Error| Error::new(format!("it is gone: {error}"));
+        let mut ns = 0_u64;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id())).map_err(gone)? {
+            let path = thread.map_err(gone)?.path().join("schedstat");
+            // A thread may end between the two looks.
+            let text = fs::read_to_string(path).unwrap_or_default();
+            ns += text.split(' ').next().and_then(|on_cpu| on_cpu.parse::<u64>().ok()).unwrap_or(0);
+        }
+        Ok(ns as f64 / 1000.0)
+    }
+
+    /// Most memory that it ever held, in KiB.
+    pub(super) fn peak_rss_kib(&self) -> Result<u64, Error> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&path).map_err(|error| Error::new(format!("read {path}: {error}")))?;
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok())
+            .ok_or_else(|| Error::new(format!("read {path}: no VmHWM line")))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads until all events came.
+fn listen(stdout: ChildStdout, count_lines: bool, events: u64) -> Option<Said> {
+    let mut lines = BufReader::with_capacity(1 << 20, stdout);
+    let mut line = Vec::new();
+    let mut seen = 0;
+    loop {
+        line.clear();
+        if lines.read_until(b'\n', &mut line).ok()? == 0 {
+            return None;
+        }
+        seen += 1;
+        if count_lines {
+            if seen == events {
+                return Some(Said { events, p50_us: None, p99_us: None });
+            }
+        } else if let Ok(said) = serde_json::from_slice(&line) {
+            return Some(said);
+        }
+    }
+}
