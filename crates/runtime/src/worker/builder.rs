@@ -247,10 +247,11 @@ impl WorkerBuilder {
         let plan_of =
             |(name, sink): (String, Arc<dyn Sink>)| SinkPlan { settings: settings(&name), name: name.into(), sink };
         let sinks = self.sinks.into_iter().map(plan_of).collect();
-        let state = |(at, name): (usize, &Box<str>)| {
-            Arc::new(SinkState::new(name.clone(), metrics.sink(at, name), settings(name).affects_readiness))
+        let state = |(at, name): (usize, Box<str>)| {
+            let sink = metrics.sink(at, &name);
+            Arc::new(SinkState::new(name.clone(), sink, settings(&name).affects_readiness))
         };
-        let states = sink_names.iter().enumerate().map(state).collect();
+        let states = sink_names.into_iter().enumerate().map(state).collect();
         let shared = Arc::new(Shared::new(config, window, registry.clone(), metrics, names, states));
         let seen = Arc::downgrade(&shared);
         let look = move || seen.upgrade().map(|shared| shared.snapshot()).unwrap_or_default();

@@ -228,8 +228,7 @@ impl Worker {
             SinkEngine::new(sink, settings, Arc::clone(&self.shared.sinks[at]), dead_letters, force.clone())
         };
         // The publisher keeps what it was given: a write that is cut would be published twice.
-        let mut patient = SinkSettings::default();
-        patient.write_timeout = Duration::ZERO;
+        let patient = SinkSettings { write_timeout: Duration::ZERO, ..SinkSettings::default() };
         let publisher = self.lazy_publisher(io);
         let broker = || {
             let prefix = self.config.dead_letters.topic_prefix.clone();

@@ -82,6 +82,15 @@ async fn names_types_and_labels_are_as_promised() {
     rig.leave(broker).await;
 }
 
+#[test]
+fn the_metrics_of_sinks_are_documented() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sinks.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for (name, ..) in CONTRACT.iter().filter(|(name, ..)| name.starts_with("tidemill_sink_")) {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn everything_is_there_before_the_first_event() {
     let worker = tidemill_runtime::Worker::builder(config());

@@ -66,7 +66,7 @@ fn every_broken_rule_is_reported_at_once() {
     let mut config = Config::default();
     config.sinks.insert("alerts".into(), settings);
     let errors = config.validate().unwrap_err();
-    let found: Vec<_> = errors.problems().iter().map(|problem| problem.key()).collect();
+    let found: Vec<_> = errors.problems().iter().map(super::super::ConfigProblem::key).collect();
     let broken = [
         "burst",
         "in_flight",
