@@ -226,6 +226,12 @@ impl Event {
         self.captures.get(self.topic.as_str(), name)
     }
 
+    /// The captures as places in the topic, for whatever takes the topic along.
+    #[must_use]
+    pub fn captured(&self) -> &Captures {
+        &self.captures
+    }
+
     /// All captures, as names and levels.
     pub fn captures(&self) -> impl Iterator<Item = (&str, &str)> {
         self.captures.iter(self.topic.as_str())

@@ -11,8 +11,12 @@ use crate::{BoxError, Record};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SinkTraits {
-    /// Records of one key must reach the target in order, so only one write may be in flight.
+    /// Records of one key must reach the target in order. Several writes may be in flight, but never two that hold
+    /// records of the same key: a key's next batch waits for its previous one.
     pub ordered: bool,
+    /// All records must reach the target in the order in which they were emitted, whatever their keys: one write at a
+    /// time, whatever the settings say.
+    pub serial: bool,
     /// Writing a record with the same idempotency key again leaves one record in the target.
     pub idempotent: bool,
 }
@@ -22,6 +26,13 @@ impl SinkTraits {
     #[must_use]
     pub fn ordered(mut self) -> Self {
         self.ordered = true;
+        self
+    }
+
+    /// Says that all records must stay in order, so that there is one write at a time.
+    #[must_use]
+    pub fn serial(mut self) -> Self {
+        self.serial = true;
         self
     }
 
@@ -35,9 +46,13 @@ impl SinkTraits {
 
 /// A place where records go.
 ///
-/// The engine calls `open` once, then `write` (one at a time when [`SinkTraits::ordered`], several at once
-/// otherwise), and `close` once after the last write. All may wait; none is cancelled before the drain's deadline.
-/// Panics are caught and count as [`SinkErrorKind::Unavailable`].
+/// The engine calls `open` until it succeeds once, then `write`, and `close` once after the last write. As many writes
+/// are under way at once as the sink's settings say (one, unless they say more) and [`SinkTraits`] allow.
+///
+/// All may wait. A write that takes longer than the sink's `write_timeout` is dropped at its current `.await` and counts
+/// as [`SinkErrorKind::Unavailable`], and so does a panic: the same batch comes again. So `write` is cancel-safe (what
+/// was dropped leaves nothing behind), or the sink is [idempotent](SinkTraits::idempotent), or a timeout costs
+/// duplicates.
 #[async_trait]
 pub trait Sink: Send + Sync + 'static {
     /// What the sink promises.

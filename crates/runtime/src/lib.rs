@@ -20,6 +20,7 @@ pub mod config;
 pub mod dedup;
 mod dispatch;
 mod error;
+mod idempotency;
 #[doc(hidden)]
 pub mod internals;
 pub mod layer;
@@ -32,9 +33,11 @@ mod sink;
 pub mod telemetry;
 mod worker;
 
-pub use config::{Config, ConfigErrors, ConfigProblem, MqttVersion, Order};
+pub use config::{Config, ConfigErrors, ConfigProblem, MqttVersion, Order, SinkSettings};
+pub use dedup::IdempotencyKey;
 pub use dispatch::{Execution, Key, Stamp};
 pub use error::{BuildError, RunError, RunErrorKind};
 pub use session::transport::{BoxStream, Connector, Stream, connector};
 pub use session::{Advice, Phase, PublishError, Publisher, Reason, SessionError, SessionErrorKind};
+pub use sink::SinkStatus;
 pub use worker::{InstanceStatus, Route, Summary, Worker, WorkerBuilder, WorkerHandle, WorkerStatus, shutdown_signal};

@@ -75,10 +75,12 @@ async fn livez(State(Admin { shared, .. }): State<Admin>) -> Response {
 }
 
 async fn readyz(State(Admin { shared, .. }): State<Admin>) -> Response {
-    if shared.is_ready() {
-        return "ready\n".into_response();
-    }
-    let why = if shared.is_draining() { "leaving the group\n" } else { "not connected and subscribed yet\n" };
+    let why = match shared.unready_sinks() {
+        _ if shared.is_draining() => "leaving the group\n".to_owned(),
+        _ if !shared.is_ready() => "not connected and subscribed yet\n".to_owned(),
+        sinks if sinks.is_empty() => return "ready\n".into_response(),
+        sinks => format!("{}\n", sinks.join("\n")),
+    };
     (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
 }
 

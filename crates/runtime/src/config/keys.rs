@@ -9,6 +9,9 @@ use serde_json::Value;
 /// What every environment variable of this configuration starts with.
 pub(super) const PREFIX: &str = "TIDEMILL_";
 
+/// Stands in paths for a name of the user's choice.
+pub(super) const ANY_NAME: &str = "<name>";
+
 /// What a value of a key is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
@@ -36,6 +39,18 @@ pub(super) struct Key {
 }
 
 impl Key {
+    /// This key in the section that a variable of this name means, where it stands in sections of the user's choice.
+    pub(super) fn named_by(&self, variable: &str) -> Option<Self> {
+        let form = self.variable();
+        let (before, after) = form.split_once(&ANY_NAME.to_ascii_uppercase())?;
+        let name = variable.strip_prefix(before)?.strip_suffix(after)?;
+        (!name.is_empty() && !name.contains("__")).then(|| {
+            let mut key = self.clone();
+            rename(&mut key.path, &name.to_ascii_lowercase());
+            key
+        })
+    }
+
     /// `mqtt.keep_alive`.
     pub(super) fn name(&self) -> String {
         dotted(&self.path)
@@ -53,6 +68,8 @@ pub(super) struct Section {
     pub(super) path: Vec<String>,
     pub(super) meaning: String,
     pub(super) children: BTreeMap<String, Node>,
+    /// What sections under names of the user's choice look like, with [`ANY_NAME`] in their paths.
+    pub(super) each: Option<Box<Section>>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,7 +94,24 @@ impl Section {
             Node::Key(_) => Vec::new(),
             Node::Section(section) => section.keys(),
         });
-        own.chain(below).collect()
+        own.chain(below).chain(self.each.iter().flat_map(|each| each.keys())).collect()
+    }
+
+    /// The section of this name that has the form of this one, the form of all.
+    pub(super) fn named(&self, name: &str) -> Self {
+        let mut section = self.clone();
+        section.rename(name);
+        section
+    }
+
+    fn rename(&mut self, name: &str) {
+        rename(&mut self.path, name);
+        for node in self.children.values_mut() {
+            match node {
+                Node::Key(key) => rename(&mut key.path, name),
+                Node::Section(section) => section.rename(name),
+            }
+        }
     }
 
     /// All sections, this one first.
@@ -86,7 +120,8 @@ impl Section {
             Node::Key(_) => Vec::new(),
             Node::Section(section) => section.sections(),
         });
-        std::iter::once(self).chain(below).collect()
+        let each = self.each.iter().flat_map(|each| each.sections());
+        std::iter::once(self).chain(below).chain(each).collect()
     }
 
     /// What to write instead of an unknown key of this section, or which keys there are.
@@ -94,7 +129,12 @@ impl Section {
         let mut path = self.path.clone();
         path.push(unknown.to_owned());
         let written = dotted(&path);
-        let names = || root.keys().into_iter().map(|key| &key.path).chain(root.sections().into_iter().map(|s| &s.path));
+        let own = || self.keys().into_iter().map(|key| &key.path);
+        let names = || {
+            own()
+                .chain(root.keys().into_iter().map(|key| &key.path))
+                .chain(root.sections().into_iter().map(|s| &s.path))
+        };
         // A key under the wrong section is the likelier mistake: its name is right to the letter.
         let moved = names().find(|path| path.last().is_some_and(|last| last == unknown)).map(|path| dotted(path));
         match moved.or_else(|| nearest(&written, names().map(|path| dotted(path)))) {
@@ -120,10 +160,17 @@ pub(crate) fn nearest(written: &str, candidates: impl Iterator<Item = String>) -
 /// A path as it is written in TOML; parts that no bare key allows are quoted.
 pub(super) fn dotted(path: &[String]) -> String {
     let bare = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        part == ANY_NAME
+            || !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
     };
     let parts: Vec<_> = path.iter().map(|part| if bare(part) { part.clone() } else { format!("{part:?}") }).collect();
     parts.join(".")
+}
+
+fn rename(path: &mut [String], name: &str) {
+    for part in path.iter_mut().filter(|part| *part == ANY_NAME) {
+        name.clone_into(part);
+    }
 }
 
 fn section(path: &[String], field: &Value, schema: &Value) -> Section {
@@ -133,14 +180,20 @@ fn section(path: &[String], field: &Value, schema: &Value) -> Section {
         path.push(name.clone());
         (name.clone(), node(&path, field))
     });
-    Section { path: path.to_vec(), meaning: meaning(field), children: children.collect() }
+    let form = &schema["additionalProperties"];
+    let each = form["properties"].is_object().then(|| {
+        let mut path = path.to_vec();
+        path.push(ANY_NAME.to_owned());
+        Box::new(section(&path, form, form))
+    });
+    Section { path: path.to_vec(), meaning: meaning(field), children: children.collect(), each }
 }
 
 fn node(path: &[String], field: &Value) -> Node {
     // An optional value is the value or null.
     let variants = field["anyOf"].as_array().into_iter().flatten();
     let schema = variants.into_iter().find(|variant| variant["type"] != "null").unwrap_or(field);
-    if schema["properties"].is_object() {
+    if schema["properties"].is_object() || schema["additionalProperties"]["properties"].is_object() {
         return Node::Section(section(path, field, schema));
     }
     let kind = kind(schema);

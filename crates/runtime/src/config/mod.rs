@@ -29,6 +29,7 @@ mod problem;
 mod reference;
 mod secret;
 mod sections;
+mod sinks;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,8 @@ mod validate;
 pub(crate) use keys::nearest;
 pub(crate) use validate::MAX_INSTANCES;
 mod warnings;
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,6 +56,7 @@ pub use sections::{
     AdminConfig, DeadLetterConfig, DispatchConfig, DrainConfig, Expired, GroupConfig, IdentityConfig, IdentityMode,
     KillSwitchConfig, LogConfig, LogFormat, Order, Overflow, RetryConfig, RuntimeConfig,
 };
+pub use sinks::{SinkSettings, SinkStart};
 
 /// The whole configuration of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +80,9 @@ pub struct Config {
     pub retry: RetryConfig,
     /// Where events go that cannot be handled.
     pub dead_letters: DeadLetterConfig,
+    /// How sinks are fed, by the name that the code of the worker gave each. A section takes the place of settings that
+    /// stand in the code, all of them. Variables reach a sink whose name is in lower case.
+    pub sinks: BTreeMap<String, SinkSettings>,
     /// When a failing route is unsubscribed.
     pub kill_switch: KillSwitchConfig,
     /// How a worker leaves.
@@ -101,6 +108,7 @@ impl Default for Config {
             dispatch: DispatchConfig::default(),
             retry: RetryConfig::default(),
             dead_letters: DeadLetterConfig::default(),
+            sinks: BTreeMap::new(),
             kill_switch: KillSwitchConfig::default(),
             drain: DrainConfig::default(),
             admin: AdminConfig::default(),

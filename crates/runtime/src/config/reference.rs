@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use super::keys::{Key, Kind, Section, dotted};
-use super::{Config, WillConfig};
+use super::keys::{ANY_NAME, Key, Kind, Section, dotted};
+use super::{Config, SinkSettings, WillConfig};
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -58,6 +58,7 @@ pub fn reference() -> String {
     let mut defaults = Config::default();
     // Its keys have defaults as soon as one of them is set.
     defaults.mqtt.will = Some(WillConfig::default());
+    defaults.sinks.insert(ANY_NAME.to_owned(), SinkSettings::default());
     let defaults = toml::Value::try_from(defaults).ok();
     let mut page = INTRODUCTION.to_owned();
     for section in keys.sections() {
@@ -65,10 +66,16 @@ pub fn reference() -> String {
             if section.path.is_empty() { "Top level".to_owned() } else { format!("`[{}]`", dotted(&section.path)) };
         let _ = write!(page, "\n## {title}\n\n");
         if !section.path.is_empty() {
-            let _ = write!(page, "{}\n\n", section.meaning);
+            let _ = writeln!(page, "{}", section.meaning);
+        }
+        let own: Vec<_> = section.keys().into_iter().filter(|key| key.path.len() == section.path.len() + 1).collect();
+        if own.is_empty() {
+            continue;
+        }
+        if !section.path.is_empty() {
+            page.push('\n');
         }
         page.push_str("| key | variable | value | default | meaning |\n|---|---|---|---|---|\n");
-        let own: Vec<_> = section.keys().into_iter().filter(|key| key.path.len() == section.path.len() + 1).collect();
         for key in own {
             let _ = writeln!(
                 page,

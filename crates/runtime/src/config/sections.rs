@@ -190,6 +190,8 @@ pub struct KillSwitchConfig {
     pub failure_ratio: f64,
     /// So many attempts within an interval are needed to judge a route.
     pub min_attempts: u64,
+    /// Whether a route is unsubscribed also while the breaker of a sink is open that the route has emitted to.
+    pub sink_breakers: bool,
     /// How often routes are judged.
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
@@ -207,6 +209,8 @@ impl Default for KillSwitchConfig {
             failure_ratio: 0.0,
             // A few unlucky events are no trend.
             min_attempts: 20,
+            // When the target of all replicas is down, all of them would leave, and the broker would drop events.
+            sink_breakers: false,
             // A route that fails everything holds up a window for about this long.
             interval: Duration::from_secs(10),
             // What a restart of a database takes.

@@ -61,7 +61,8 @@ impl<'k> Sources<'k> {
         let keys: BTreeMap<String, &Key> = self.keys.keys().into_iter().map(|key| (key.variable(), key)).collect();
         for (name, value) in variables {
             let origin = Origin::Variable(name.clone());
-            let Some(key) = keys.get(name) else {
+            let named = || keys.values().find_map(|key| key.named_by(name));
+            let Some(key) = keys.get(name).map(|key| (*key).clone()).or_else(named) else {
                 if !is_service_link(name, &value.to_string_lossy()) {
                     self.problems.push(unknown_variable(name, &keys));
                 }
@@ -72,14 +73,14 @@ impl<'k> Sources<'k> {
                 self.problems.push(problem.at(Some(origin)));
                 continue;
             };
-            let value = from_text(key, text);
+            let value = from_text(&key, text);
             if fits(&key.path, &value) {
                 let entries = format!("{}.", key.name());
                 self.origins.retain(|name, _| !name.starts_with(&entries));
                 self.origins.insert(key.name(), origin);
                 insert(&mut self.table, &key.path, value);
             } else {
-                self.problems.push(advice::misfit(key, &value, Some(origin)));
+                self.problems.push(advice::misfit(&key, &value, Some(origin)));
             }
         }
     }
@@ -119,7 +120,8 @@ impl Check<'_, '_> {
             let mut path = section.path.clone();
             path.push(name.to_owned());
             let origin = self.lines.get(&path).map(|line| (self.origin)(*line));
-            match (section.children.get(name), value) {
+            let own = section.each.as_ref().map(|each| Node::Section(each.named(name)));
+            match (section.children.get(name).or(own.as_ref()), value) {
                 (None, _) => {
                     let fix = section.suggest(self.sources.keys, name);
                     self.sources.problems.push(ConfigProblem::new(dotted(&path), "unknown key", fix).at(origin));

@@ -26,7 +26,7 @@ const MIN_PACKET_BYTES: u32 = 1024;
 const MAX_STRING_BYTES: usize = 65_535;
 const MAX_PREFIX_BYTES: usize = 128;
 /// Sums of an instant and a longer duration may overflow.
-const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(super) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// All rules.
 pub(super) fn all(config: &Config) -> Vec<ConfigProblem> {
@@ -67,6 +67,7 @@ pub(super) fn single_keys(config: &Config) -> Vec<ConfigProblem> {
     durations(config, &mut report);
     connection(config, &mut report);
     names(config, &mut report);
+    report.0.extend(config.sinks.iter().flat_map(|(name, settings)| settings.check(name)));
     report.0
 }
 
@@ -334,6 +335,14 @@ fn credentials(config: &Config, report: &mut Report) {
 
 fn bounds(config: &Config, report: &mut Report) {
     let Config { mqtt, retry, .. } = config;
+    for (name, settings) in &config.sinks {
+        report.refuse(
+            settings.linger >= config.drain.deadline,
+            &dotted(&["sinks".into(), name.clone(), "linger".into()]),
+            "it is not below drain.deadline, so that a worker could leave before its last batch is written",
+            "lower it or raise drain.deadline",
+        );
+    }
     report.refuse(
         u64::from(mqtt.max_packet_bytes) > mqtt.max_unfinished_bytes,
         "mqtt.max_unfinished_bytes",

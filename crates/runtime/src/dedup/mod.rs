@@ -17,14 +17,13 @@
 
 mod breaker;
 mod check;
-mod key;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 mod store;
 
+pub use crate::idempotency::{DedupKey, IdempotencyKey, KeyFunction};
 pub use check::{Check, Dedup, DedupStats};
-pub use key::{DedupKey, IdempotencyKey, KeyFunction};
 pub use memory::{MemoryLimits, MemoryStore};
 #[cfg(feature = "redis")]
 pub use redis::{RedisSettings, RedisStore, RedisStoreError, RedisStoreErrorKind};

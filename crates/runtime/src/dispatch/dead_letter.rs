@@ -20,6 +20,8 @@ pub(crate) struct Death {
 pub(crate) fn record(event: &Event, scope: &Scope, death: &Death) -> Record {
     let mut record = Record::new(event.payload().clone());
     record.topic = Some(event.topic_name().clone());
+    record.captures = event.captured().clone();
+    record.time = Some(death.first_seen);
     record.key = Some(event.topic_name().as_bytes().clone());
     record.content_type = event.properties().and_then(|properties| properties.content_type.clone());
     let mut header = |name: &str, value: String| record.headers.push((name.to_owned(), clean(&value)));

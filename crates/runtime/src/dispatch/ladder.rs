@@ -17,6 +17,7 @@ use super::age::is_expired;
 use super::attempt::{Attempted, Slot, Work};
 use super::cut::Demand;
 use super::dead_letter::{self, Death};
+use super::fill::Filler;
 use super::lanes::LaneKey;
 use super::route::RouteRuntime;
 use crate::config::Expired;
@@ -254,14 +255,15 @@ impl Climb {
             None => (None, None),
         };
         let ticket = self.ticket(emitted.len(), Outcome::Handled, event, attempts, waiter);
-        let key = self.route.key.of(event);
+        let mut filler = Filler::new(&self.route, event, self.received_wall);
         for emitted in emitted {
-            let mut record = emitted.record;
-            record.key.get_or_insert_with(|| key.clone());
-            record.topic.get_or_insert_with(|| event.topic_name().clone());
-            let sink = match emitted.sink {
+            let (sink, record) = filler.fill(emitted);
+            let sink = match sink {
                 SinkId::PUBLISH => &self.route.publish,
-                SinkId(at) => &self.route.sinks[usize::from(at)],
+                SinkId(at) => {
+                    self.route.emits.note(usize::from(at));
+                    &self.route.sinks[usize::from(at)]
+                }
             };
             if sink.send(Item::new(record, Arc::clone(&ticket))).await.is_err() {
                 // The engine ends only when the worker is forced to stop. The ticket reports the event as abandoned.

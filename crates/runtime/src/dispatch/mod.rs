@@ -13,6 +13,7 @@ mod attempt;
 mod cut;
 mod dead_letter;
 mod dispatcher;
+mod fill;
 mod key;
 mod ladder;
 mod lanes;
@@ -22,8 +23,9 @@ mod stall;
 pub(crate) use age::AgeLimit;
 pub(crate) use dead_letter::{Death, record as dead_letter_record};
 pub(crate) use dispatcher::{Dispatcher, Setup};
+pub(crate) use fill::RecordKey;
 pub(crate) use ladder::Climb;
-pub(crate) use route::{RetryPolicy, RouteRuntime};
+pub(crate) use route::{Emits, RetryPolicy, RouteRuntime};
 
 pub use age::Stamp;
 pub use key::Key;

@@ -2,11 +2,13 @@
 //! touches, so that handling an event never contends with another thread for a reference count.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidemill_core::{Event, Handler, Scope};
 
 use super::age::AgeLimit;
+use super::fill::RecordKey;
 use super::key::Key;
 use super::lanes::LaneKey;
 use crate::config::{Expired, Order};
@@ -36,6 +38,29 @@ pub(crate) struct RetryPolicy {
     pub(crate) max_delay: Duration,
 }
 
+/// Which sinks a route has emitted to, on any instance: nobody knows before.
+#[derive(Debug)]
+pub(crate) struct Emits(Box<[AtomicBool]>);
+
+impl Emits {
+    pub(crate) fn new(sinks: usize) -> Self {
+        Self((0..sinks).map(|_| AtomicBool::new(false)).collect())
+    }
+
+    /// The route emits to this sink.
+    pub(crate) fn note(&self, sink: usize) {
+        // A look alone leaves the line shared between processors.
+        if let Some(seen) = self.0.get(sink).filter(|seen| !seen.load(Ordering::Relaxed)) {
+            seen.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it has emitted to this sink.
+    pub(crate) fn any_to(&self, sink: usize) -> bool {
+        self.0.get(sink).is_some_and(|seen| seen.load(Ordering::Relaxed))
+    }
+}
+
 /// See the module's description.
 pub(crate) struct RouteRuntime {
     pub(crate) id: u16,
@@ -50,7 +75,10 @@ pub(crate) struct RouteRuntime {
     pub(crate) on_expired: Expired,
     pub(crate) dedup: Option<Arc<Dedup>>,
     pub(crate) retry: RetryPolicy,
+    /// The idempotency key of its records.
+    pub(crate) record_key: Option<RecordKey>,
     pub(crate) sinks: Arc<[SinkHandle]>,
+    pub(crate) emits: Arc<Emits>,
     /// Where publications go.
     pub(crate) publish: SinkHandle,
     pub(crate) dead_letters: Option<SinkHandle>,

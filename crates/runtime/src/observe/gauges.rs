@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, IntGaugeVec, Opts};
+use prometheus::{Gauge, GaugeVec, IntGaugeVec, Opts};
 
 use crate::session::Phase;
 
@@ -20,6 +20,8 @@ pub(crate) struct Snapshot {
     pub(crate) busy: usize,
     /// How long the oldest event has waited that did not finish on the spot.
     pub(crate) oldest: Duration,
+    /// Per sink, the age of the oldest event that has records there.
+    pub(crate) sinks: Vec<(Box<str>, Duration)>,
 }
 
 /// Collects the gauges from a snapshot that is taken at each look.
@@ -29,6 +31,7 @@ pub(crate) struct Gauges<F> {
     saturation: Gauge,
     busy: Gauge,
     oldest: Gauge,
+    oldest_record: GaugeVec,
 }
 
 impl<F: Fn() -> Snapshot + Send + Sync> Gauges<F> {
@@ -48,16 +51,18 @@ impl<F: Fn() -> Snapshot + Send + Sync> Gauges<F> {
                 "tidemill_oldest_unfinished_seconds",
                 "Age of the oldest event whose handler waits or is tried again.",
             )?,
+            oldest_record: GaugeVec::new(
+                Opts::new("tidemill_sink_oldest_record_seconds", "Age of the oldest event with records in the sink."),
+                &["sink"],
+            )?,
         })
     }
 }
 
 impl<F: Fn() -> Snapshot + Send + Sync> Collector for Gauges<F> {
     fn desc(&self) -> Vec<&Desc> {
-        [self.instances.desc(), self.saturation.desc(), self.busy.desc(), self.oldest.desc()]
-            .into_iter()
-            .flatten()
-            .collect()
+        let own = [self.instances.desc(), self.saturation.desc(), self.busy.desc(), self.oldest.desc()];
+        own.into_iter().chain([self.oldest_record.desc()]).flatten().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -72,9 +77,10 @@ impl<F: Fn() -> Snapshot + Send + Sync> Collector for Gauges<F> {
             self.busy.set(now.busy as f64 / now.phases.len().max(1) as f64);
         }
         self.oldest.set(now.oldest.as_secs_f64());
-        [self.instances.collect(), self.saturation.collect(), self.busy.collect(), self.oldest.collect()]
-            .into_iter()
-            .flatten()
-            .collect()
+        for (sink, age) in &now.sinks {
+            self.oldest_record.with_label_values(&[&**sink]).set(age.as_secs_f64());
+        }
+        let own = [self.instances.collect(), self.saturation.collect(), self.busy.collect(), self.oldest.collect()];
+        own.into_iter().chain([self.oldest_record.collect()]).flatten().collect()
     }
 }

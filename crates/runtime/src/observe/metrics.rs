@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use prometheus::{Counter, CounterVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Counter, CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry,
+};
 use tokio::time::Instant;
 
 use super::histogram::{BurstHistogram, HistogramFamily};
@@ -40,6 +43,9 @@ impl Outcome {
 /// The label of events that no route matches or that were dropped before routing.
 const UNROUTED: &str = "unrouted";
 
+/// Upper bounds of the sizes of batches.
+const BATCH_BOUNDS: [f64; 12] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 10_000.0];
+
 /// All metrics of a worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
@@ -57,7 +63,13 @@ pub(crate) struct Metrics {
     layer_wait: CounterVec,
     sink_records: IntCounterVec,
     sink_batches: IntCounterVec,
+    sink_bytes: IntCounterVec,
+    sink_retries: IntCounterVec,
+    sink_splits: IntCounterVec,
+    sink_batch_records: HistogramVec,
+    sink_breaker: IntGaugeVec,
     sink_queue: IntGaugeVec,
+    sink_queue_bytes: IntGaugeVec,
     sink_write: HistogramFamily,
 }
 
@@ -79,11 +91,14 @@ impl Metrics {
         };
         let unfinished = IntGauge::new("tidemill_events_unfinished", "Events received and not finished.")?;
         registry.register(Box::new(unfinished.clone()))?;
-        let sink_queue = IntGaugeVec::new(
-            Opts::new("tidemill_sink_queue_records", "Records that wait to be written or are being written."),
-            &["sink"],
-        )?;
-        registry.register(Box::new(sink_queue.clone()))?;
+        let gauges = |name: &str, help: &str| -> prometheus::Result<IntGaugeVec> {
+            let vec = IntGaugeVec::new(Opts::new(name, help), &["sink"])?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok(vec)
+        };
+        let sizes = HistogramOpts::new("tidemill_sink_batch_records", "Records of one written batch.");
+        let sink_batch_records = HistogramVec::new(sizes.buckets(BATCH_BOUNDS.to_vec()), &["sink"])?;
+        registry.register(Box::new(sink_batch_records.clone()))?;
         let layer_wait = CounterVec::new(
             Opts::new("tidemill_layer_wait_seconds_total", "Time that attempts waited for their turn in layers."),
             &["route"],
@@ -118,7 +133,7 @@ impl Metrics {
             )?,
             trips: counters(
                 "tidemill_kill_switch_trips_total",
-                "Times that a route was unsubscribed because most of its events failed.",
+                "Times that a route was unsubscribed because most of its events failed or its sink could not be written.",
                 &["route"],
             )?,
             duration: histograms(
@@ -150,7 +165,24 @@ impl Metrics {
                 "Writes by result: written, failed.",
                 &["sink", "result"],
             )?,
-            sink_queue,
+            sink_bytes: counters(
+                "tidemill_sink_bytes_total",
+                "Bytes of written records: payloads, keys and headers.",
+                &["sink"],
+            )?,
+            sink_retries: counters("tidemill_sink_retries_total", "Writes after a failed one.", &["sink"])?,
+            sink_splits: counters(
+                "tidemill_sink_splits_total",
+                "Times that a refused batch was halved to find the record to blame.",
+                &["sink"],
+            )?,
+            sink_batch_records,
+            sink_breaker: gauges("tidemill_sink_breaker_open", "1 while the breaker of a sink is open, else 0.")?,
+            sink_queue: gauges("tidemill_sink_queue_records", "Records that wait to be written or are being written.")?,
+            sink_queue_bytes: gauges(
+                "tidemill_sink_queue_bytes",
+                "Bytes of the records that wait to be written or are being written.",
+            )?,
             sink_write: histograms(
                 "tidemill_sink_write_duration_seconds",
                 "Time of one write of a batch.",
@@ -197,7 +229,13 @@ impl Metrics {
             rejected: self.sink_records.with_label_values(&[name, "rejected"]),
             batches_written: self.sink_batches.with_label_values(&[name, "written"]),
             batches_failed: self.sink_batches.with_label_values(&[name, "failed"]),
+            bytes: self.sink_bytes.with_label_values(&[name]),
+            retries: self.sink_retries.with_label_values(&[name]),
+            splits: self.sink_splits.with_label_values(&[name]),
+            batch_records: self.sink_batch_records.with_label_values(&[name]),
+            breaker: self.sink_breaker.with_label_values(&[name]),
             queue: self.sink_queue.with_label_values(&[name]),
+            queue_bytes: self.sink_queue_bytes.with_label_values(&[name]),
             write: self.sink_write.member(at),
         }
     }
@@ -338,6 +376,13 @@ pub(crate) struct SinkMetrics {
     pub(crate) rejected: IntCounter,
     pub(crate) batches_written: IntCounter,
     pub(crate) batches_failed: IntCounter,
+    pub(crate) bytes: IntCounter,
+    pub(crate) retries: IntCounter,
+    pub(crate) splits: IntCounter,
+    pub(crate) batch_records: Histogram,
+    /// 1 while open.
+    pub(crate) breaker: IntGauge,
     pub(crate) queue: IntGauge,
+    pub(crate) queue_bytes: IntGauge,
     pub(crate) write: BurstHistogram,
 }

@@ -1,100 +1,71 @@
-//! One engine per sink: a task that takes what waits, writes it as one batch, and tries again until it is written.
+//! The engine's loop: takes what comes, sends batches off, and keeps the books of what is under way.
 
-use std::fmt;
-use std::panic::AssertUnwindSafe;
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use tidemill_core::{Record, Rejection, Sink, SinkError, SinkErrorKind, report};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tidemill_core::{Sink, report};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::warn;
 
-use super::ticket::{Item, Ticket};
-use crate::observe::SinkMetrics;
-use crate::session::Backoff;
+use super::batch::Batch;
+use super::batcher::{BatchLimits, Batcher};
+use super::breaker::Breaker;
+use super::flight::Airline;
+use super::pace::Pace;
+use super::queue::{Room, SinkHandle, queue};
+use super::state::SinkState;
+use super::ticket::Item;
+use crate::config::SinkSettings;
 
-/// How a sink is fed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SinkSettings {
-    pub(crate) max_batch_records: usize,
-    pub(crate) max_batch_bytes: usize,
-    /// How long a batch waits for more records. Zero: it takes what is there.
-    pub(crate) linger: Duration,
-    pub(crate) queue_records: usize,
-    pub(crate) min_delay: Duration,
-    pub(crate) max_delay: Duration,
-}
+/// Most records that are taken in at a time.
+const GULP: usize = 1024;
+/// What a sink gets to close.
+const LAST_CALL: Duration = Duration::from_secs(10);
 
-impl Default for SinkSettings {
-    fn default() -> Self {
-        Self {
-            // Large enough to pay for one round trip or one fsync, small enough to be tried again whole.
-            max_batch_records: 500,
-            max_batch_bytes: 1024 * 1024,
-            // While a batch is written the next one gathers; waiting longer would only add latency.
-            linger: Duration::ZERO,
-            queue_records: 4096,
-            min_delay: Duration::from_millis(100),
-            max_delay: Duration::from_secs(10),
-        }
-    }
-}
-
-/// The engine has ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended;
-
-/// Where records for a sink are handed in.
-#[derive(Clone)]
-pub(crate) struct SinkHandle {
-    sender: mpsc::Sender<Item>,
-    metrics: SinkMetrics,
-}
-
-impl fmt::Debug for SinkHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SinkHandle")
-    }
-}
-
-impl SinkHandle {
-    /// Hands a record in, waiting for a place in the queue. When it is cancelled the record was not handed in.
-    pub(crate) async fn send(&self, item: Item) -> Result<(), Ended> {
-        self.metrics.queue.inc();
-        self.sender.send(item).await.map_err(|_| {
-            self.metrics.queue.dec();
-            Ended
-        })
-    }
-}
+/// A batch that has landed: its partition, and when its oldest event arrived.
+type Landed = (usize, Option<Instant>);
 
 /// See the module's description.
 pub(crate) struct SinkEngine {
-    name: Box<str>,
-    sink: Arc<dyn Sink>,
+    airline: Arc<Airline>,
     items: mpsc::Receiver<Item>,
-    settings: SinkSettings,
-    metrics: SinkMetrics,
-    /// Where events of refused records go; `None` for the dead-letter destination itself.
-    dead_letters: Option<SinkHandle>,
+    batcher: Batcher<Item>,
+    room: Arc<Room>,
     force: CancellationToken,
 }
 
 impl SinkEngine {
     pub(crate) fn new(
-        name: Box<str>,
         sink: Arc<dyn Sink>,
         settings: SinkSettings,
-        metrics: SinkMetrics,
+        state: Arc<SinkState>,
         dead_letters: Option<SinkHandle>,
         force: CancellationToken,
     ) -> (Self, SinkHandle) {
-        let (sender, items) = mpsc::channel(settings.queue_records);
-        let handle = SinkHandle { sender, metrics: metrics.clone() };
-        (Self { name, sink, items, settings, metrics, dead_letters, force }, handle)
+        let (handle, items, room) = queue(&settings, state.metrics.clone());
+        let burst = if settings.burst == 0 { settings.max_batch_records } else { settings.burst };
+        let pace = Pace::new(settings.max_rate, burst);
+        let mut records = settings.max_batch_records.min(settings.queue_records).max(1);
+        if pace.is_some() {
+            records = records.min(burst);
+        }
+        let limits = BatchLimits {
+            records: records as usize,
+            bytes: settings.max_batch_bytes.min(settings.queue_bytes).max(1),
+            linger: settings.linger,
+        };
+        let batcher = Batcher::new(sink.traits(), settings.in_flight as usize, limits);
+        let breaker = Breaker::new(settings.breaker_failures, settings.breaker_after);
+        state.opened();
+        let airline = Airline { sink, settings, state, breaker, pace, room: Arc::clone(&room), dead_letters };
+        (Self { airline: Arc::new(airline), items, batcher, room, force }, handle)
     }
 
     /// Writes until every handle is gone and everything is written, or until it is forced to stop.
@@ -105,131 +76,61 @@ impl SinkEngine {
             () = force.cancelled() => {}
         }
         self.items.close();
-        match tokio::time::timeout(Duration::from_secs(10), self.sink.close()).await {
+        self.room.close();
+        let name = &*self.airline.state.name;
+        match timeout(LAST_CALL, self.airline.sink.close()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(sink = &*self.name, error = report(&error), "sink could not be closed"),
-            Err(_) => warn!(sink = &*self.name, "sink did not close within 10 s"),
+            Ok(Err(error)) => warn!(sink = name, error = report(&error), "sink could not be closed"),
+            Err(_) => warn!(sink = name, "sink did not close within 10 s"),
         }
     }
 
     async fn write_all(&mut self) {
-        let mut gathered: Vec<Item> = Vec::new();
+        let mut flights: FuturesUnordered<Pin<Box<dyn Future<Output = Landed> + Send>>> = FuturesUnordered::new();
+        // Of each batch under way, when its oldest event arrived.
+        let mut under_way: Vec<Option<Instant>> = Vec::new();
+        let mut incoming = Vec::new();
+        let mut closed = false;
         loop {
-            if gathered.is_empty() && self.items.recv_many(&mut gathered, self.settings.max_batch_records).await == 0 {
+            let now = Instant::now();
+            for item in incoming.drain(..) {
+                let hash = if self.batcher.is_partitioned() { hash(&item) } else { 0 };
+                let bytes = u64::from(item.bytes);
+                self.batcher.push(hash, item, bytes, now);
+            }
+            while let Some((partition, items)) = self.batcher.next(now, closed) {
+                let batch: Batch = items.into_iter().collect();
+                let oldest = batch.oldest();
+                under_way.push(oldest);
+                let airline = Arc::clone(&self.airline);
+                flights.push(Box::pin(async move {
+                    airline.fly(batch).await;
+                    (partition, oldest)
+                }));
+            }
+            let fronts = self.batcher.fronts().map(|item| item.ticket.received());
+            let oldest = fronts.chain(under_way.iter().copied().flatten()).min();
+            self.airline.state.set_load(under_way.len(), oldest);
+            if closed && flights.is_empty() && self.batcher.is_empty() {
                 return;
             }
-            self.linger(&mut gathered).await;
-            let rest = gathered.split_off(self.batch_length(&gathered));
-            let (records, tickets): (Vec<Record>, Vec<Arc<Ticket>>) =
-                std::mem::replace(&mut gathered, rest).into_iter().map(|item| (item.record, item.ticket)).unzip();
-            self.write_until_done(records, tickets).await;
-        }
-    }
-
-    /// Gathers more records until the batch is full or has waited long enough.
-    async fn linger(&mut self, gathered: &mut Vec<Item>) {
-        if self.settings.linger.is_zero() {
-            return;
-        }
-        let full = self.settings.max_batch_records;
-        let until = sleep(self.settings.linger);
-        tokio::pin!(until);
-        while gathered.len() < full {
-            let room = full - gathered.len();
+            let due = self.batcher.next_due();
             tokio::select! {
-                () = &mut until => return,
-                more = self.items.recv_many(gathered, room) => if more == 0 { return },
+                Some((partition, oldest)) = flights.next(), if !flights.is_empty() => {
+                    self.batcher.landed(partition);
+                    if let Some(at) = under_way.iter().position(|other| *other == oldest) {
+                        under_way.swap_remove(at);
+                    }
+                }
+                taken = self.items.recv_many(&mut incoming, GULP), if !closed => closed = taken == 0,
+                () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
             }
         }
     }
+}
 
-    /// How many of the gathered records fit into one batch; at least one.
-    fn batch_length(&self, gathered: &[Item]) -> usize {
-        let mut bytes = 0;
-        let fitting = gathered.iter().take(self.settings.max_batch_records).take_while(|item| {
-            bytes += item.record.size_bytes();
-            bytes <= self.settings.max_batch_bytes
-        });
-        fitting.count().max(1)
-    }
-
-    async fn write_until_done(&mut self, mut records: Vec<Record>, mut tickets: Vec<Arc<Ticket>>) {
-        let mut backoff = Backoff::new(self.settings.min_delay, self.settings.max_delay);
-        let mut failed = false;
-        loop {
-            let started = Instant::now();
-            let result = AssertUnwindSafe(self.sink.write(&records)).catch_unwind().await;
-            self.metrics.write.observe(started.elapsed(), 1);
-            let failure = match result {
-                Ok(Ok(())) => {
-                    if failed {
-                        info!(sink = &*self.name, records = records.len(), "sink writes again");
-                    }
-                    self.written(records, tickets, &[]).await;
-                    return;
-                }
-                Ok(Err(failure)) if failure.kind() == SinkErrorKind::Rejected => {
-                    let refused = self.written(records, tickets, failure.rejections()).await;
-                    if refused.is_empty() {
-                        return;
-                    }
-                    // The dead-letter destination itself refuses: there is nowhere else to go, so it is asked again.
-                    (records, tickets) = refused.into_iter().map(|item| (item.record, item.ticket)).unzip();
-                    failure
-                }
-                Ok(Err(failure)) => failure,
-                Err(_) => SinkError::unavailable("the sink panicked"),
-            };
-            self.metrics.batches_failed.inc();
-            let delay = match failure.kind() {
-                SinkErrorKind::Misconfigured | SinkErrorKind::Rejected => backoff.longest(),
-                _ => backoff.next(),
-            };
-            if failed {
-                tracing::debug!(sink = &*self.name, error = report(&failure), ?delay, "sink still fails");
-            } else {
-                warn!(
-                    sink = &*self.name,
-                    records = records.len(),
-                    error = report(&failure),
-                    ?delay,
-                    "sink could not write; trying again until it can"
-                );
-            }
-            failed = true;
-            sleep(delay).await;
-        }
-    }
-
-    /// The batch is written, but for the rejected records. Returns those that have nowhere else to go.
-    async fn written(&self, records: Vec<Record>, tickets: Vec<Arc<Ticket>>, rejections: &[Rejection]) -> Vec<Item> {
-        let mut stuck = Vec::new();
-        self.metrics.batches_written.inc();
-        self.metrics.rejected.inc_by(rejections.len() as u64);
-        self.metrics.written.inc_by(tickets.len().saturating_sub(rejections.len()) as u64);
-        for (at, (record, ticket)) in records.into_iter().zip(tickets).enumerate() {
-            let Some(rejection) = rejections.iter().find(|rejection| rejection.index == at) else {
-                self.metrics.queue.dec();
-                ticket.record_written();
-                continue;
-            };
-            let reason = &*rejection.reason;
-            match &self.dead_letters {
-                Some(destination) => {
-                    warn!(sink = &*self.name, reason, "sink refuses a record; its event goes to the dead letters");
-                    self.metrics.queue.dec();
-                    match ticket.dead_letter(reason) {
-                        // An ended engine drops the item, and the ticket with it: the event stays unacknowledged.
-                        Some(record) => drop(destination.send(Item::new(record, ticket)).await),
-                        None => ticket.record_written(),
-                    }
-                }
-                None => {
-                    error!(sink = &*self.name, reason, "the dead-letter destination refuses an event");
-                    stuck.push(Item::new(record, ticket));
-                }
-            }
-        }
-        stuck
-    }
+fn hash(item: &Item) -> u64 {
+    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+    hasher.write(item.record.key.as_deref().unwrap_or_default());
+    hasher.finish()
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemill_core::{Event, Record};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::dispatch::{Climb, Death, dead_letter_record};
 use crate::observe::Outcome;
@@ -15,11 +16,14 @@ use crate::session::link::Finished;
 pub(crate) struct Item {
     pub(crate) record: Record,
     pub(crate) ticket: Arc<Ticket>,
+    /// What the record counts for in the queue.
+    pub(crate) bytes: u32,
 }
 
 impl Item {
     pub(crate) fn new(record: Record, ticket: Arc<Ticket>) -> Self {
-        Self { record, ticket }
+        let bytes = u32::try_from(record.size_bytes()).unwrap_or(u32::MAX);
+        Self { record, ticket, bytes }
     }
 }
 
@@ -54,6 +58,11 @@ impl Ticket {
             dead_lettered: AtomicBool::new(outcome == Outcome::DeadLettered),
             waiter: Mutex::new(waiter),
         }
+    }
+
+    /// When the event arrived.
+    pub(crate) fn received(&self) -> Instant {
+        self.climb.received
     }
 
     /// One record is written; when it was the last, the event is finished.

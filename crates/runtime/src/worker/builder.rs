@@ -12,8 +12,8 @@ use super::instance::{Plan, RoutePlan, Seat};
 use super::route::Route;
 use super::run::{SinkPlan, Worker};
 use super::state::Shared;
-use crate::config::{Config, ConfigProblem};
-use crate::dispatch::{AgeLimit, RetryPolicy};
+use crate::config::{Config, ConfigProblem, SinkSettings, nearest};
+use crate::dispatch::{AgeLimit, Emits, RetryPolicy};
 use crate::error::BuildError;
 use crate::layer::{HandlerLayer, Layered};
 use crate::observe::{Gauges, Metrics};
@@ -21,6 +21,7 @@ use crate::profile;
 use crate::router::{Router, subscriptions};
 use crate::session::transport::{Connector, UrlConnector};
 use crate::session::{Backoff, ConnectOptions, Settings};
+use crate::sink::SinkState;
 
 /// Name of the built-in sink for dead letters, in metrics and logs.
 pub(super) const DEAD_LETTERS: &str = "dead_letters";
@@ -36,6 +37,7 @@ pub struct WorkerBuilder {
     routes: Vec<Route>,
     layers: Vec<Arc<dyn HandlerLayer>>,
     sinks: Vec<(String, Arc<dyn Sink>)>,
+    settings: Vec<(String, SinkSettings)>,
     registry: Option<prometheus::Registry>,
     connector: Option<Arc<dyn Connector>>,
     one_runtime: bool,
@@ -54,6 +56,7 @@ impl WorkerBuilder {
             routes: Vec::new(),
             layers: Vec::new(),
             sinks: Vec::new(),
+            settings: Vec::new(),
             registry: None,
             connector: None,
             one_runtime: false,
@@ -78,10 +81,17 @@ impl WorkerBuilder {
         self
     }
 
-    /// Adds a sink that handlers emit to by this name.
+    /// Adds a sink that handlers emit to by this name, fed as the configuration says in `sinks.<name>`.
     pub fn sink(mut self, name: impl Into<String>, sink: impl Sink) -> Self {
         self.sinks.push((name.into(), Arc::new(sink)));
         self
+    }
+
+    /// Adds a sink that is fed like this, unless the configuration has a section for its name.
+    pub fn sink_with(mut self, name: impl Into<String>, sink: impl Sink, settings: SinkSettings) -> Self {
+        let name = name.into();
+        self.settings.push((name.clone(), settings));
+        self.sink(name, sink)
     }
 
     /// Registers the worker's metrics in this registry instead of one of its own.
@@ -107,8 +117,11 @@ impl WorkerBuilder {
     ///
     /// # Errors
     /// Every mistake in configuration, routes and sinks, each with the way out.
-    pub fn build(self) -> Result<Worker, BuildError> {
+    pub fn build(mut self) -> Result<Worker, BuildError> {
         let mut problems = Vec::new();
+        for (name, settings) in self.settings.drain(..) {
+            self.config.sinks.entry(name).or_insert(settings);
+        }
         let config = &self.config;
         if let Err(errors) = config.validate() {
             problems.append(&mut errors.into_problems());
@@ -117,7 +130,8 @@ impl WorkerBuilder {
             problems.append(&mut errors.into_problems());
         }
         let (patterns, names) = check_routes(&self.routes, &mut problems);
-        check_sinks(&self.sinks, &mut problems);
+        check_sinks(&self.sinks, config, &mut problems);
+        let advice = advice(&self.sinks, &self.routes, &names);
         let filters: Vec<TopicFilter> = patterns.iter().map(Pattern::filter).collect();
         let wanted = subscriptions(&filters).unwrap_or_else(|overlap| {
             problems.push(ConfigProblem::new(
@@ -174,6 +188,7 @@ impl WorkerBuilder {
         };
         let subscribed = wanted.iter().map(prefixed).collect();
         let worker_layers = self.layers;
+        let sink_count = self.sinks.len();
         let routes = self.routes.into_iter().zip(&patterns).zip(&names).map(|((route, pattern), name)| {
             let timeout = route.timeout.or(config.dispatch.timeout);
             let layers: Vec<_> = worker_layers.iter().cloned().chain(route.layers).collect();
@@ -196,6 +211,8 @@ impl WorkerBuilder {
                 age: AgeLimit { stamp: route.stamp, max_age: route.max_age.or(config.dispatch.max_age) },
                 on_expired: config.dispatch.on_expired,
                 dedup: route.dedup,
+                idempotency_key: route.idempotency_key,
+                emits: Arc::new(Emits::new(sink_count)),
                 retry: RetryPolicy {
                     max_attempts: route.max_attempts.unwrap_or(config.retry.max_attempts),
                     max_elapsed: config.retry.max_elapsed,
@@ -226,15 +243,23 @@ impl WorkerBuilder {
                 .collect(),
             metrics: metrics.clone(),
         };
-        let sinks = self.sinks.into_iter().map(|(name, sink)| SinkPlan { name: name.into(), sink }).collect();
-        let shared = Arc::new(Shared::new(config, window, registry.clone(), metrics, names));
+        let settings = |name: &str| config.sinks.get(name).cloned().unwrap_or_default();
+        let plan_of =
+            |(name, sink): (String, Arc<dyn Sink>)| SinkPlan { settings: settings(&name), name: name.into(), sink };
+        let sinks = self.sinks.into_iter().map(plan_of).collect();
+        let state = |(at, name): (usize, Box<str>)| {
+            let sink = metrics.sink(at, &name);
+            Arc::new(SinkState::new(name.clone(), sink, settings(&name).affects_readiness))
+        };
+        let states = sink_names.into_iter().enumerate().map(state).collect();
+        let shared = Arc::new(Shared::new(config, window, registry.clone(), metrics, names, states));
         let seen = Arc::downgrade(&shared);
         let look = move || seen.upgrade().map(|shared| shared.snapshot()).unwrap_or_default();
         Gauges::new(look).and_then(|gauges| registry.register(Box::new(gauges))).map_err(|error| {
             let fix = "give every worker of a process a registry of its own";
             BuildError::of(vec![ConfigProblem::new("registry", error.to_string(), fix)])
         })?;
-        Ok(Worker::assembled(self.config, plan, sinks, shared, self.one_runtime))
+        Ok(Worker::assembled(self.config, plan, sinks, shared, advice, self.one_runtime))
     }
 }
 
@@ -260,7 +285,36 @@ fn check_routes(routes: &[Route], problems: &mut Vec<ConfigProblem>) -> (Vec<Pat
     (patterns, names)
 }
 
-fn check_sinks(sinks: &[(String, Arc<dyn Sink>)], problems: &mut Vec<ConfigProblem>) {
+/// What is allowed and worth a word: records that a sink could keep from being written twice, had they a key.
+fn advice(sinks: &[(String, Arc<dyn Sink>)], routes: &[Route], names: &[Box<str>]) -> Vec<ConfigProblem> {
+    let idempotent: Vec<_> =
+        sinks.iter().filter(|(_, sink)| sink.traits().idempotent).map(|(name, _)| format!("{name:?}")).collect();
+    let keyless = routes.iter().zip(names).filter(|(route, _)| route.idempotency_key.is_none());
+    let keyless: Vec<_> = keyless.map(|(_, name)| format!("{name:?}")).collect();
+    if idempotent.is_empty() || keyless.is_empty() {
+        return Vec::new();
+    }
+    let why = format!(
+        "{} would write a record with a known idempotency key once only, but routes give their records none: {}",
+        idempotent.join(", "),
+        keyless.join(", ")
+    );
+    let fix =
+        "give the routes `.idempotency_key(..)`, or the records `.with_idempotency_key(..)` if they have none yet";
+    vec![ConfigProblem::new("sinks", why, fix)]
+}
+
+fn check_sinks(sinks: &[(String, Arc<dyn Sink>)], config: &Config, problems: &mut Vec<ConfigProblem>) {
+    for unknown in config.sinks.keys().filter(|name| !sinks.iter().any(|(other, _)| other == *name)) {
+        let why = format!("the worker has no sink named {unknown:?}");
+        let known: Vec<_> = sinks.iter().map(|(name, _)| name.as_str()).collect();
+        let fix = match nearest(unknown, known.iter().map(|name| (*name).to_owned())) {
+            Some(name) => format!("did you mean {name:?}? it has {}", known.join(", ")),
+            None if known.is_empty() => "remove the section; the worker has no sinks".to_owned(),
+            None => format!("correct the name; it has {}", known.join(", ")),
+        };
+        problems.push(ConfigProblem::new(format!("sinks.{unknown}"), why, fix));
+    }
     for (at, (name, _)) in sinks.iter().enumerate() {
         if name.is_empty() {
             problems.push(ConfigProblem::new("sinks", "a sink has an empty name", "name it"));

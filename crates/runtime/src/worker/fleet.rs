@@ -74,7 +74,7 @@ impl<'a> Fleet<'a> {
         let worker = self.worker;
         let mut wanted = worker.shared.wanted.subscribe();
         let startup = worker.startup_failed();
-        let kill_switch = kill_switch::watch(&worker.config.kill_switch, &worker.shared, &worker.plan.covers);
+        let kill_switch = kill_switch::watch(&worker.config.kill_switch, &worker.shared, &worker.plan);
         tokio::pin!(shutdown, startup, kill_switch);
         let mut failure = None;
         let mut count = *wanted.borrow_and_update();

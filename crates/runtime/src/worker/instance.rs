@@ -13,8 +13,8 @@ use super::identity::Identity;
 use super::io_threads::IoThreads;
 use super::state::{Member, Shared};
 use crate::config::{Expired, Order};
-use crate::dedup::Dedup;
-use crate::dispatch::{AgeLimit, Dispatcher, Execution, Key, RetryPolicy, RouteRuntime, Setup};
+use crate::dedup::{Dedup, IdempotencyKey};
+use crate::dispatch::{AgeLimit, Dispatcher, Emits, Execution, Key, RecordKey, RetryPolicy, RouteRuntime, Setup};
 use crate::observe::Metrics;
 use crate::router::Router;
 use crate::session::link::Link;
@@ -35,6 +35,9 @@ pub(super) struct RoutePlan {
     pub(super) age: AgeLimit,
     pub(super) on_expired: Expired,
     pub(super) dedup: Option<Arc<Dedup>>,
+    pub(super) idempotency_key: Option<IdempotencyKey>,
+    /// Which sinks it has emitted to.
+    pub(super) emits: Arc<Emits>,
     pub(super) retry: RetryPolicy,
 }
 
@@ -201,7 +204,9 @@ impl Plan {
                 on_expired: plan.on_expired,
                 dedup: plan.dedup.clone(),
                 retry: plan.retry,
+                record_key: plan.idempotency_key.clone().map(RecordKey::new),
                 sinks: Arc::clone(&outlets.sinks),
+                emits: Arc::clone(&plan.emits),
                 publish: outlets.publish.clone(),
                 dead_letters: outlets.dead_letters.clone(),
                 metrics: self.metrics.route(at, &plan.name),

@@ -1,13 +1,21 @@
 //! The kill switch: a route that fails most of its events is unsubscribed, so that other members of the group take its
 //! events, and tried again after a pause. Holding the events instead would fill the window and starve healthy routes.
+//!
+//! Where the configuration says so, a route is unsubscribed also while the breaker of a sink is open that it has emitted
+//! to since the worker started. Nobody knows a route's sinks before; a route that never emitted holds no records up. It
+//! needs no trial: the records that are held already are what the sink is tried with.
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
+use super::instance::Plan;
 use super::state::Shared;
 use crate::config::KillSwitchConfig;
+
+/// How often the breakers of sinks are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Where the switch of a route stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,18 +64,33 @@ impl Switch {
     }
 }
 
-/// Watches all routes for ever. `covers[r]` is the place of the subscription that brings route `r` its events. Dropping
-/// the future leaves everything as it stands.
-pub(super) async fn watch(config: &KillSwitchConfig, shared: &Shared, covers: &[usize]) {
-    if config.failure_ratio <= 0.0 {
+/// Watches all routes for ever. Dropping the future leaves everything as it stands.
+pub(super) async fn watch(config: &KillSwitchConfig, shared: &Shared, plan: &Plan) {
+    let judges = config.failure_ratio > 0.0;
+    if !judges && !config.sink_breakers {
         return std::future::pending().await;
     }
+    // The place of the subscription that brings a route its events.
+    let covers = &plan.covers;
+    let interval = config.interval.max(Duration::from_millis(1));
+    let mut judged = Instant::now();
+    let mut held: Vec<bool> = vec![false; shared.routes.len()];
     let mut switches: Vec<Switch> =
         shared.routes.iter().map(|_| Switch { stand: Stand::Closed, seen: Attempts::default() }).collect();
     let subscriptions = covers.iter().max().map_or(0, |last| last + 1);
     loop {
-        sleep(config.interval.max(Duration::from_millis(1))).await;
-        for (switch, name) in switches.iter_mut().zip(&shared.routes) {
+        let next = judged + interval;
+        if config.sink_breakers {
+            sleep(LOOK.min(next.saturating_duration_since(Instant::now()))).await;
+            hold(&mut held, shared, plan);
+        } else {
+            sleep_until(next).await;
+        }
+        let due = Instant::now() >= next;
+        if due {
+            judged = Instant::now();
+        }
+        for (switch, name) in switches.iter_mut().zip(&shared.routes).filter(|_| due && judges) {
             let was = switch.stand;
             switch.look(Instant::now(), shared.metrics.attempts(name), config);
             match (was, switch.stand) {
@@ -84,20 +107,38 @@ pub(super) async fn watch(config: &KillSwitchConfig, shared: &Shared, covers: &[
                 _ => {}
             }
         }
+        let off: Vec<bool> = switches.iter().zip(&held).map(|(switch, held)| switch.is_open() || *held).collect();
         // A subscription that several routes share is paused only when all of them fail.
         let paused: Vec<bool> = (0..subscriptions)
             .map(|place| {
-                let mut sharers = covers.iter().zip(&switches).filter(|(covered, _)| **covered == place).peekable();
-                sharers.peek().is_some() && sharers.all(|(_, switch)| switch.is_open())
+                let mut sharers = covers.iter().zip(&off).filter(|(covered, _)| **covered == place).peekable();
+                sharers.peek().is_some() && sharers.all(|(_, off)| *off)
             })
             .collect();
-        let routes = switches.iter().zip(&shared.routes).filter(|(switch, _)| switch.is_open());
+        let routes = off.iter().zip(&shared.routes).filter(|(off, _)| **off);
         shared.set_paused_routes(routes.map(|(_, name)| name.clone()).collect());
         shared.paused.send_if_modified(|current| {
             let changed = *current != paused;
             *current = paused;
             changed
         });
+    }
+}
+
+/// Which routes emit to a sink whose breaker is open.
+fn hold(held: &mut [bool], shared: &Shared, plan: &Plan) {
+    for ((held, route), name) in held.iter_mut().zip(&plan.routes).zip(&shared.routes) {
+        let broken = shared.sinks.iter().enumerate().find(|(at, sink)| sink.is_broken() && route.emits.any_to(*at));
+        match (*held, broken) {
+            (false, Some((_, sink))) => {
+                shared.metrics.trip(name);
+                let sink = &*sink.name;
+                warn!(route = &**name, sink, "the sink cannot be written: the route is unsubscribed until it can");
+            }
+            (true, None) => info!(route = &**name, "its sinks can be written: the route is subscribed again"),
+            _ => {}
+        }
+        *held = broken.is_some();
     }
 }
 

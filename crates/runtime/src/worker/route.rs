@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidemill_core::Handler;
 
 use crate::config::Order;
-use crate::dedup::Dedup;
+use crate::dedup::{Dedup, IdempotencyKey};
 use crate::dispatch::{Execution, Key, Stamp};
 use crate::layer::HandlerLayer;
 
@@ -25,6 +25,7 @@ pub struct Route {
     pub(super) stamp: Option<Stamp>,
     pub(super) max_age: Option<Duration>,
     pub(super) dedup: Option<Arc<Dedup>>,
+    pub(super) idempotency_key: Option<IdempotencyKey>,
     pub(super) layers: Vec<Arc<dyn HandlerLayer>>,
 }
 
@@ -49,6 +50,7 @@ impl Route {
             stamp: None,
             max_age: None,
             dedup: None,
+            idempotency_key: None,
             layers: Vec::new(),
         }
     }
@@ -109,6 +111,15 @@ impl Route {
     /// the key is handled.
     pub fn dedup(mut self, dedup: Dedup) -> Self {
         self.dedup = Some(Arc::new(dedup));
+        self
+    }
+
+    /// Gives the records of this route an idempotency key: that of their event and, for the second and further records
+    /// that one event emits to the same sink, their number. A record that has one from its handler keeps it. An
+    /// idempotent sink then has every record once, whatever is delivered or written again, provided that the handler
+    /// emits the same records in the same order each time.
+    pub fn idempotency_key(mut self, key: IdempotencyKey) -> Self {
+        self.idempotency_key = Some(key);
         self
     }
 

@@ -17,16 +17,16 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
 use super::broker_sink::{BrokerSink, LazyPublisher};
-use super::builder::{DEAD_LETTERS, PUBLISH, WorkerBuilder};
+use super::builder::WorkerBuilder;
 use super::fleet::Fleet;
 use super::instance::{Outlets, Plan};
 use super::io_threads::IoThreads;
 use super::state::{Shared, WorkerHandle};
-use crate::config::Config;
+use crate::config::{Config, ConfigProblem, SinkSettings};
 use crate::error::{RunError, RunErrorKind};
 use crate::observe::Outcome;
 use crate::session::{Phase, Publisher};
-use crate::sink::{SinkEngine, SinkHandle, SinkSettings};
+use crate::sink::{self, SinkEngine, SinkHandle};
 
 /// After the drain's deadline: what sinks and handlers get to let go.
 const LAST_CALL: Duration = Duration::from_secs(5);
@@ -35,6 +35,7 @@ const LAST_CALL: Duration = Duration::from_secs(5);
 pub(super) struct SinkPlan {
     pub(super) name: Box<str>,
     pub(super) sink: Arc<dyn Sink>,
+    pub(super) settings: SinkSettings,
 }
 
 /// One process's part of the group, ready to run.
@@ -43,6 +44,7 @@ pub struct Worker {
     pub(super) plan: Arc<Plan>,
     sinks: Vec<SinkPlan>,
     pub(super) shared: Arc<Shared>,
+    advice: Vec<ConfigProblem>,
     one_runtime: bool,
 }
 
@@ -79,9 +81,18 @@ impl Worker {
         plan: Plan,
         sinks: Vec<SinkPlan>,
         shared: Arc<Shared>,
+        advice: Vec<ConfigProblem>,
         one_runtime: bool,
     ) -> Self {
-        Self { config, plan: Arc::new(plan), sinks, shared, one_runtime }
+        Self { config, plan: Arc::new(plan), sinks, shared, advice, one_runtime }
+    }
+
+    /// What is allowed and worth a word, in the configuration, the routes and the sinks; logged at the start.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<ConfigProblem> {
+        let mut all = self.config.warnings();
+        all.extend(self.advice.iter().cloned());
+        all
     }
 
     /// A handle to look at the worker while it runs.
@@ -98,7 +109,7 @@ impl Worker {
     /// # Errors
     /// See [`RunErrorKind`]. A lost or unreachable broker is not an error unless `mqtt.startup_timeout` says so.
     pub async fn run_until(self, shutdown: impl Future<Output = ()> + Send) -> Result<Summary, RunError> {
-        for problem in self.config.warnings() {
+        for problem in self.warnings() {
             warn!("{problem}");
         }
         let started = self.start_handlers().await?;
@@ -137,8 +148,11 @@ impl Worker {
             true => Some(crate::admin::start(&self.config.admin, Arc::clone(&self.shared)).await?),
             false => None,
         };
+        tokio::pin!(shutdown);
         // Last of what may fail: what is open must be closed again.
-        self.open_sinks().await?;
+        if !self.open_sinks(&mut shutdown).await? {
+            return Ok(self.summary());
+        }
         let force_sinks = CancellationToken::new();
         let (outlets, mut engines) = self.start_sinks(&io, &force_sinks);
         info!(
@@ -169,19 +183,27 @@ impl Worker {
         result.map(|()| summary)
     }
 
-    async fn open_sinks(&self) -> Result<(), RunError> {
+    /// Opens all sinks, or none. `false` when the worker is asked to end before that.
+    async fn open_sinks(&self, mut shutdown: impl Future<Output = ()> + Unpin) -> Result<bool, RunError> {
         for (at, plan) in self.sinks.iter().enumerate() {
-            if let Err(error) = plan.sink.open().await {
-                for opened in &self.sinks[..at] {
-                    if !matches!(timeout_at(Instant::now() + LAST_CALL, opened.sink.close()).await, Ok(Ok(()))) {
-                        warn!(sink = &*opened.name, "sink could not be closed");
+            let end = tokio::select! {
+                opened = sink::open(&plan.name, &*plan.sink, &plan.settings) => match opened {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        let text = format!("open sink {:?}", plan.name);
+                        Err(RunError::new(RunErrorKind::SinkOpen, text).with_source(error))
                     }
+                },
+                () = &mut shutdown => Ok(false),
+            };
+            for opened in &self.sinks[..at] {
+                if !matches!(timeout_at(Instant::now() + LAST_CALL, opened.sink.close()).await, Ok(Ok(()))) {
+                    warn!(sink = &*opened.name, "sink could not be closed");
                 }
-                let text = format!("open sink {:?}", plan.name);
-                return Err(RunError::new(RunErrorKind::SinkOpen, text).with_source(error));
             }
+            return end;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn summary(&self) -> Summary {
@@ -202,10 +224,11 @@ impl Worker {
     ) -> (Outlets, FuturesUnordered<AbortOnDropHandle<()>>) {
         let engines = FuturesUnordered::new();
         let run = |engine: SinkEngine| engines.push(AbortOnDropHandle::new(tokio::spawn(engine.run())));
-        let engine = |at: usize, name: &str, sink: Arc<dyn Sink>, dead_letters: Option<SinkHandle>| {
-            let metrics = self.shared.metrics.sink(at, name);
-            SinkEngine::new(name.into(), sink, SinkSettings::default(), metrics, dead_letters, force.clone())
+        let engine = |at: usize, settings, sink: Arc<dyn Sink>, dead_letters: Option<SinkHandle>| {
+            SinkEngine::new(sink, settings, Arc::clone(&self.shared.sinks[at]), dead_letters, force.clone())
         };
+        // The publisher keeps what it was given: a write that is cut would be published twice.
+        let patient = SinkSettings { write_timeout: Duration::ZERO, ..SinkSettings::default() };
         let publisher = self.lazy_publisher(io);
         let broker = || {
             let prefix = self.config.dead_letters.topic_prefix.clone();
@@ -213,7 +236,7 @@ impl Worker {
         };
         let chosen = self.config.dead_letters.sink.as_deref();
         let built_in = chosen.is_none().then(|| {
-            let (built_in, handle) = engine(self.sinks.len(), DEAD_LETTERS, broker(), None);
+            let (built_in, handle) = engine(self.sinks.len(), patient.clone(), broker(), None);
             run(built_in);
             handle
         });
@@ -224,14 +247,14 @@ impl Worker {
         let order = chosen_at.into_iter().chain((0..self.sinks.len()).filter(|at| Some(*at) != chosen_at));
         for at in order {
             let plan = &self.sinks[at];
-            let (started, handle) = engine(at, &plan.name, Arc::clone(&plan.sink), dead_letters.clone());
+            let (started, handle) = engine(at, plan.settings.clone(), Arc::clone(&plan.sink), dead_letters.clone());
             run(started);
             if Some(at) == chosen_at {
                 dead_letters = Some(handle.clone());
             }
             handles[at] = Some(handle);
         }
-        let (started, publish) = engine(self.sinks.len() + 1, PUBLISH, broker(), dead_letters.clone());
+        let (started, publish) = engine(self.sinks.len() + 1, patient, broker(), dead_letters.clone());
         run(started);
         (Outlets { sinks: handles.into_iter().flatten().collect(), publish, dead_letters }, engines)
     }

@@ -13,6 +13,7 @@ use crate::error::BuildError;
 use crate::observe::{Busy, Metrics, Outcome, Snapshot};
 use crate::session::link::Link;
 use crate::session::{Phase, Status};
+use crate::sink::{SinkState, SinkStatus};
 
 /// Deliveries that nobody has looked at for this long mean that the dispatcher is stuck.
 const STUCK: Duration = Duration::from_secs(60);
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) registry: prometheus::Registry,
     pub(crate) metrics: Metrics,
     pub(crate) routes: Vec<Box<str>>,
+    /// In the order of their numbers; the built-in ones last.
+    pub(crate) sinks: Vec<Arc<SinkState>>,
     members: Mutex<Vec<Member>>,
     changed: Notify,
     draining: AtomicBool,
@@ -63,6 +66,7 @@ impl Shared {
         registry: prometheus::Registry,
         metrics: Metrics,
         routes: Vec<Box<str>>,
+        sinks: Vec<Arc<SinkState>>,
     ) -> Self {
         Self {
             group: config.group.name.clone(),
@@ -72,6 +76,7 @@ impl Shared {
             registry,
             metrics,
             routes,
+            sinks,
             members: Mutex::default(),
             changed: Notify::new(),
             draining: AtomicBool::new(false),
@@ -125,6 +130,12 @@ impl Shared {
         !self.is_draining() && ready >= *self.wanted.borrow() as usize
     }
 
+    /// Sinks that keep the worker from being called ready, and why.
+    pub(crate) fn unready_sinks(&self) -> Vec<String> {
+        let why = |sink: &Arc<SinkState>| Some(format!("sink {:?}: {}", sink.name, sink.unready()?));
+        self.sinks.iter().filter_map(why).collect()
+    }
+
     /// Instances whose dispatcher has looked at nothing for a long time although deliveries wait: progress, not age.
     pub(crate) fn stuck(&self) -> Vec<Arc<str>> {
         let members = self.members();
@@ -160,6 +171,7 @@ impl Shared {
             capacity: self.window * members.len(),
             busy: members.iter().filter(|member| member.busy.running() > 0).count(),
             oldest: members.iter().map(|member| member.busy.oldest_age()).max().unwrap_or_default(),
+            sinks: self.sinks.iter().map(|sink| (sink.name.clone(), sink.oldest_age())).collect(),
         }
     }
 
@@ -169,7 +181,7 @@ impl Shared {
         WorkerStatus {
             version: env!("CARGO_PKG_VERSION"),
             group: self.group.clone(),
-            ready: self.is_ready(),
+            ready: self.is_ready() && self.unready_sinks().is_empty(),
             draining: self.is_draining(),
             received,
             handled: finished[Outcome::Handled as usize],
@@ -178,6 +190,7 @@ impl Shared {
             abandoned: finished[Outcome::Abandoned as usize],
             unfinished: received.saturating_sub(finished.iter().sum()),
             paused_routes: self.paused_routes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            sinks: self.sinks.iter().map(|sink| sink.status()).collect(),
             instances,
         }
     }
@@ -191,7 +204,7 @@ pub struct WorkerStatus {
     pub version: &'static str,
     /// Name of the group; `None` without one.
     pub group: Option<String>,
-    /// Every instance is connected and subscribed, and the worker is not leaving.
+    /// Every instance is connected and subscribed, the worker is not leaving, and no sink forbids it.
     pub ready: bool,
     /// The worker is leaving its group.
     pub draining: bool,
@@ -207,8 +220,11 @@ pub struct WorkerStatus {
     pub abandoned: u64,
     /// Events received and not finished.
     pub unfinished: u64,
-    /// Routes whose kill switch has tripped: they are unsubscribed until their events can be handled again.
+    /// Routes whose kill switch has tripped, or that emit to a sink whose breaker is open where that pauses them: they
+    /// are unsubscribed until their events can be handled again.
     pub paused_routes: Vec<Box<str>>,
+    /// The sinks, the built-in ones last.
+    pub sinks: Vec<SinkStatus>,
     /// The instances.
     pub instances: Vec<InstanceStatus>,
 }
@@ -308,7 +324,7 @@ impl WorkerHandle {
         Ok(())
     }
 
-    /// Waits until as many instances as are wanted are connected and subscribed. Cancel-safe.
+    /// Waits until as many instances as are wanted are connected and subscribed, whatever the sinks do. Cancel-safe.
     pub async fn ready(&self) {
         self.wait_until(Shared::is_ready).await;
     }

@@ -182,3 +182,30 @@ async fn without_a_token_nothing_can_be_changed() {
         request_with(address, "PUT", "/instances", "Authorization: Bearer \r\n", "{\"instances\": 2}").await;
     assert!(status == 403 && told.contains("admin.token_file"), "{status} {told}");
 }
+
+#[tokio::test]
+async fn the_pages_say_which_sink_keeps_the_worker_from_being_ready() {
+    let sink = Recording::new();
+    let out = sink.clone();
+    for _ in 0..100 {
+        sink.answer(tidemill_core::SinkError::misconfigured("no such table"));
+    }
+    let emit = does(|_, cx| Ok(cx.emit("out", tidemill_core::Record::new("r"))?));
+    let mut rig = Rig::start(with_admin(), |worker| worker.sink("out", out).add_route(route(emit)));
+    let address = rig.handle.admin_address().await;
+    let mut broker = rig.subscribed().await;
+    rig.handle.ready().await;
+    assert_eq!(get(address, "/readyz").await, (200, "ready\n".to_owned()));
+    broker.publish(1, "t/a", Q1, "x").await;
+    until(|| !rig.handle.status().ready).await;
+    assert_eq!(get(address, "/readyz").await, (503, "sink \"out\": set up wrongly\n".to_owned()));
+    let shown: serde_json::Value = serde_json::from_str(&get(address, "/status").await.1).unwrap();
+    let names: Vec<_> = shown["sinks"].as_array().unwrap().iter().map(|sink| &sink["name"]).collect();
+    assert_eq!(names, ["out", "dead_letters", "publish"]);
+    let out = &shown["sinks"][0];
+    assert_eq!(
+        (&out["state"], &out["breaker"], &out["queue_records"]),
+        (&"misconfigured".into(), &"open".into(), &1.into())
+    );
+    assert!(out["last_error"].as_str().unwrap().contains("no such table"));
+}

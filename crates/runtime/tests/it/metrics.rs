@@ -11,7 +11,7 @@ const GAUGE: MetricType = MetricType::GAUGE;
 const HISTOGRAM: MetricType = MetricType::HISTOGRAM;
 
 /// Name, type, labels. Removing or changing a line breaks somebody's dashboard.
-const CONTRACT: [(&str, MetricType, &[&str]); 19] = [
+const CONTRACT: [(&str, MetricType, &[&str]); 26] = [
     ("tidemill_attempts_failed_total", COUNTER, &["route"]),
     ("tidemill_build_info", GAUGE, &["version"]),
     ("tidemill_busy_ratio", GAUGE, &[]),
@@ -25,9 +25,16 @@ const CONTRACT: [(&str, MetricType, &[&str]); 19] = [
     ("tidemill_oldest_unfinished_seconds", GAUGE, &[]),
     ("tidemill_publish_to_handle_seconds", HISTOGRAM, &["route"]),
     ("tidemill_retries_total", COUNTER, &["route"]),
+    ("tidemill_sink_batch_records", HISTOGRAM, &["sink"]),
     ("tidemill_sink_batches_total", COUNTER, &["result", "sink"]),
+    ("tidemill_sink_breaker_open", GAUGE, &["sink"]),
+    ("tidemill_sink_bytes_total", COUNTER, &["sink"]),
+    ("tidemill_sink_oldest_record_seconds", GAUGE, &["sink"]),
+    ("tidemill_sink_queue_bytes", GAUGE, &["sink"]),
     ("tidemill_sink_queue_records", GAUGE, &["sink"]),
     ("tidemill_sink_records_total", COUNTER, &["result", "sink"]),
+    ("tidemill_sink_retries_total", COUNTER, &["sink"]),
+    ("tidemill_sink_splits_total", COUNTER, &["sink"]),
     ("tidemill_sink_write_duration_seconds", HISTOGRAM, &["sink"]),
     ("tidemill_stalls_total", COUNTER, &["route"]),
     ("tidemill_window_saturation_ratio", GAUGE, &[]),
@@ -73,6 +80,15 @@ async fn names_types_and_labels_are_as_promised() {
         assert_eq!(values.into_iter().collect::<Vec<_>>(), known, "of {label}");
     }
     rig.leave(broker).await;
+}
+
+#[test]
+fn the_metrics_of_sinks_are_documented() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sinks.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for (name, ..) in CONTRACT.iter().filter(|(name, ..)| name.starts_with("tidemill_sink_")) {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,6 +33,16 @@ fn every_key_and_section_says_what_it_means() {
 }
 
 #[test]
+fn every_setting_of_a_sink_is_in_the_page_about_sinks() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sinks.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let keys = Section::from_schema(&schema());
+    for key in keys.keys().into_iter().filter(|key| key.path[0] == "sinks") {
+        assert!(page.contains(&format!("`{}`", key.path[2])), "{}", key.name());
+    }
+}
+
+#[test]
 fn every_row_of_the_reference_has_five_cells() {
     let page = reference();
     let rows: Vec<_> = page.lines().filter(|line| line.starts_with('|')).collect();

@@ -7,6 +7,7 @@ mod load;
 mod round_trip;
 mod rules;
 mod secrets;
+mod sinks;
 
 use super::{Config, ConfigErrors};
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 /// tokio's clock, which tests can pause.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct TokioClock;
+pub(crate) struct TokioClock;
 
 impl Clock for TokioClock {
     type Instant = std::time::Instant;

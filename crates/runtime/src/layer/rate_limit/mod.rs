@@ -16,6 +16,7 @@ use super::{Attempt, HandlerService, Next, Stack, from_fn};
 use gate::Gate;
 use keyed::Gates;
 
+pub(crate) use gate::TokioClock;
 pub use rate::Rate;
 
 /// Keys that are remembered unless [`RateLimitLayer::max_keys`] says otherwise.

@@ -5,6 +5,7 @@ mod calls;
 mod numbers;
 mod recording;
 mod rig;
+mod target;
 
 use std::future::Future;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub(crate) use calls::{Call, Calls, Fine, does};
 pub(crate) use numbers::{assert_balanced, count, metric};
 pub(crate) use recording::Recording;
 pub(crate) use rig::Rig;
+pub(crate) use target::Target;
 pub(crate) use tidemill_testkit::wire::v5;
 
 pub(crate) const Q0: QoS = QoS::AtMostOnce;

@@ -16,9 +16,11 @@ use tidemill_core::Event;
 pub type KeyFunction = dyn Fn(&Event) -> Option<Bytes> + Send + Sync;
 
 /// Where an event's idempotency key comes from. It must be the same in every delivery of one event and different in any
-/// two events: what has the key of an event that was handled before is acknowledged and **not handled**.
+/// two events. With [`Dedup`](crate::dedup::Dedup), what has the key of an event that was handled before is acknowledged
+/// and **not handled**. As the key of records ([`Route::idempotency_key`](crate::Route::idempotency_key)), an idempotent
+/// sink writes what has a known key **not again**.
 ///
-/// An event that lacks the key, or whose key is empty, is not deduplicated.
+/// An event that lacks the key, or whose key is empty, is not deduplicated, and its records get no key.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum IdempotencyKey {

@@ -1,0 +1,101 @@
+//! What a record lacks is filled in from the event that it came from: key, topic, captures, time, idempotency key.
+//!
+//! INVARIANT: what is filled in comes from the event, its route and the record's place among those of its event alone.
+//! So a redelivery, on whatever replica, fills in the same, as long as the handler emits the same in the same order.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use tidemill_core::{Emitted, Event, Record, SinkId};
+use tracing::error;
+
+use super::route::RouteRuntime;
+use crate::dedup::{DedupKey, IdempotencyKey};
+
+/// The idempotency key that a route gives its records.
+#[derive(Debug)]
+pub(crate) struct RecordKey {
+    key: IdempotencyKey,
+    failed: AtomicBool,
+}
+
+impl RecordKey {
+    pub(crate) fn new(key: IdempotencyKey) -> Self {
+        Self { key, failed: AtomicBool::new(false) }
+    }
+
+    fn of(&self, route: &str, event: &Event) -> Option<DedupKey> {
+        // A function of the user's: a panic here would take the whole instance down, again and again.
+        catch_unwind(AssertUnwindSafe(|| self.key.of(route, event))).unwrap_or_else(|_| {
+            // Said once: it may happen with every event.
+            if !self.failed.swap(true, Ordering::Relaxed) {
+                error!(route, "the function of the idempotency key panicked; such records have no key");
+            }
+            None
+        })
+    }
+}
+
+/// Fills in the records of one event, in the order in which they were emitted.
+pub(super) struct Filler<'a> {
+    route: &'a RouteRuntime,
+    event: &'a Event,
+    arrived: SystemTime,
+    key: Bytes,
+    idempotency: Option<DedupKey>,
+    time: Option<SystemTime>,
+    /// Per sink, how many records went there so far.
+    emitted: SmallVec<[(SinkId, u32); 4]>,
+}
+
+impl<'a> Filler<'a> {
+    pub(super) fn new(route: &'a RouteRuntime, event: &'a Event, arrived: SystemTime) -> Self {
+        let idempotency = route.record_key.as_ref().and_then(|key| key.of(&route.scope.route, event));
+        Self { route, event, arrived, key: route.key.of(event), idempotency, time: None, emitted: SmallVec::new() }
+    }
+
+    pub(super) fn fill(&mut self, emitted: Emitted) -> (SinkId, Record) {
+        let Emitted { sink, mut record } = emitted;
+        let place = self.place(sink);
+        record.key.get_or_insert_with(|| self.key.clone());
+        let own = self.event.topic_name();
+        // Captures are places in the topic.
+        if record.topic.get_or_insert_with(|| own.clone()) == own {
+            record.captures = self.event.captured().clone();
+        }
+        if record.time.is_none() {
+            record.time = Some(self.time());
+        }
+        if let (None, Some(key)) = (&record.idempotency_key, self.idempotency) {
+            record.idempotency_key = Some(match place {
+                // The first record of an event has the same key whether others follow or not.
+                0 => key.to_string(),
+                place => format!("{key}-{place}"),
+            });
+        }
+        (sink, record)
+    }
+
+    /// How many records of this event went to the sink before.
+    fn place(&mut self, sink: SinkId) -> u32 {
+        match self.emitted.iter_mut().find(|(other, _)| *other == sink) {
+            Some((_, count)) => {
+                *count += 1;
+                *count
+            }
+            None => {
+                self.emitted.push((sink, 0));
+                0
+            }
+        }
+    }
+
+    /// Read once per event: the stamp may stand inside the payload.
+    fn time(&mut self) -> SystemTime {
+        let stamp = || self.route.age.stamp.as_ref().and_then(|stamp| stamp.of(self.event)).unwrap_or(self.arrived);
+        *self.time.get_or_insert_with(stamp)
+    }
+}

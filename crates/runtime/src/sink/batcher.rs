@@ -1,0 +1,259 @@
+//! What waits to be written, and which of it may be written next. Pure: the time comes from outside.
+//!
+//! INVARIANT: records of one partition leave in the order they came, and a partition has no more batches under way than
+//! it may. A sink that keeps order has as many partitions as writes in flight, with one batch under way each, and all
+//! records of a key are in one partition: so they reach the target in order. Any other sink has one partition.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tidemill_core::SinkTraits;
+use tokio::time::Instant;
+
+/// How large batches are, and how long they wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchLimits {
+    pub(super) records: usize,
+    pub(super) bytes: u64,
+    pub(super) linger: Duration,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    item: T,
+    bytes: u64,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Partition<T> {
+    waiting: VecDeque<Waiting<T>>,
+    bytes: u64,
+    /// Batches under way.
+    flying: usize,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub(super) struct Batcher<T> {
+    partitions: Vec<Partition<T>>,
+    /// Most batches under way per partition.
+    flights: usize,
+    limits: BatchLimits,
+    /// The partition that is looked at first, so that all get their turn.
+    turn: usize,
+    waiting: usize,
+}
+
+impl<T> Batcher<T> {
+    pub(super) fn new(traits: SinkTraits, in_flight: usize, limits: BatchLimits) -> Self {
+        let (partitions, flights) = match traits {
+            SinkTraits { serial: true, .. } => (1, 1),
+            SinkTraits { ordered: true, .. } => (in_flight.max(1), 1),
+            _ => (1, in_flight.max(1)),
+        };
+        let partition = || Partition { waiting: VecDeque::new(), bytes: 0, flying: 0 };
+        Self { partitions: (0..partitions).map(|_| partition()).collect(), flights, limits, turn: 0, waiting: 0 }
+    }
+
+    /// Takes a record in, with a hash of its key.
+    pub(super) fn push(&mut self, hash: u64, item: T, bytes: u64, now: Instant) {
+        let at = match self.partitions.len() {
+            1 => 0,
+            // Less than the length, which is a small number.
+            several => usize::try_from(hash % several as u64).unwrap_or(0),
+        };
+        let partition = &mut self.partitions[at];
+        partition.bytes += bytes;
+        partition.waiting.push_back(Waiting { item, bytes, since: now });
+        self.waiting += 1;
+    }
+
+    /// Whether a record's key matters.
+    pub(super) fn is_partitioned(&self) -> bool {
+        self.partitions.len() > 1
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// The items that have waited longest, one per partition.
+    pub(super) fn fronts(&self) -> impl Iterator<Item = &T> {
+        self.partitions.iter().filter_map(|partition| Some(&partition.waiting.front()?.item))
+    }
+
+    /// The next batch that may leave, and its partition; `None` when there is none now. `hurry`: no batch waits for more.
+    pub(super) fn next(&mut self, now: Instant, hurry: bool) -> Option<(usize, Vec<T>)> {
+        if self.waiting == 0 {
+            return None;
+        }
+        let count = self.partitions.len();
+        let at = (self.turn..self.turn + count).map(|at| at % count).find(|at| {
+            let partition = &self.partitions[*at];
+            let due = || partition.due(&self.limits).is_some_and(|due| due <= now);
+            partition.flying < self.flights && !partition.waiting.is_empty() && (hurry || due())
+        })?;
+        self.turn = (at + 1) % count;
+        let partition = &mut self.partitions[at];
+        let length = partition.batch_length(&self.limits);
+        let items: Vec<T> = partition
+            .waiting
+            .drain(..length)
+            .map(|waiting| {
+                partition.bytes -= waiting.bytes;
+                waiting.item
+            })
+            .collect();
+        partition.flying += 1;
+        self.waiting -= length;
+        Some((at, items))
+    }
+
+    /// A batch of the partition is no longer under way.
+    pub(super) fn landed(&mut self, partition: usize) {
+        self.partitions[partition].flying -= 1;
+    }
+
+    /// When a batch will have waited long enough that waits now for nothing else.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let free = self.partitions.iter().filter(|partition| partition.flying < self.flights);
+        free.filter_map(|partition| partition.due(&self.limits)).min()
+    }
+}
+
+impl<T> Partition<T> {
+    /// When the front batch may leave; `None` without one. A full one is due since its oldest record came.
+    fn due(&self, limits: &BatchLimits) -> Option<Instant> {
+        let oldest = self.waiting.front()?.since;
+        let full = self.waiting.len() >= limits.records || self.bytes >= limits.bytes;
+        Some(if full { oldest } else { oldest + limits.linger })
+    }
+
+    /// How many of the waiting records fit into one batch; at least one.
+    fn batch_length(&self, limits: &BatchLimits) -> usize {
+        let mut bytes = 0;
+        let fitting = self.waiting.iter().take(limits.records).take_while(|waiting| {
+            bytes += waiting.bytes;
+            bytes <= limits.bytes
+        });
+        fitting.count().max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits(records: usize, bytes: u64, linger: u64) -> BatchLimits {
+        BatchLimits { records, bytes, linger: Duration::from_millis(linger) }
+    }
+
+    #[test]
+    fn a_batch_leaves_when_it_is_full_or_has_waited_long_enough() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut batcher = Batcher::new(SinkTraits::default(), 2, limits(3, 100, 50));
+        batcher.push(0, 'a', 10, at(0));
+        batcher.push(0, 'b', 10, at(20));
+        assert_eq!(batcher.next(at(49), false), None);
+        assert_eq!(batcher.next_due(), Some(at(50)));
+        assert_eq!(batcher.next(at(50), false), Some((0, vec!['a', 'b'])));
+        for item in ['c', 'd', 'e', 'f'] {
+            batcher.push(0, item, 10, at(60));
+        }
+        assert_eq!(batcher.next(at(60), false), Some((0, vec!['c', 'd', 'e'])), "full by its number");
+        assert_eq!(batcher.next(at(999), true), None, "two are under way");
+        batcher.landed(0);
+        batcher.push(0, 'g', 95, at(61));
+        assert_eq!(batcher.next(at(61), false), Some((0, vec!['f'])), "full by its bytes, which do not go together");
+        batcher.landed(0);
+        assert_eq!(batcher.next(at(62), false), None);
+        assert_eq!(batcher.next(at(62), true), Some((0, vec!['g'])), "in a hurry");
+        assert!(batcher.is_empty());
+    }
+
+    #[test]
+    fn a_record_above_the_limit_leaves_alone() {
+        let now = Instant::now();
+        let mut batcher = Batcher::new(SinkTraits::default(), 1, limits(10, 100, 0));
+        batcher.push(0, 'a', 500, now);
+        batcher.push(0, 'b', 1, now);
+        assert_eq!(batcher.next(now, false), Some((0, vec!['a'])));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Push(u64, u64),
+        Next(bool),
+        Land(prop::sample::Index),
+        Wait(u64),
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            4 => (0..6_u64, 0..60_u64).prop_map(|(key, bytes)| Act::Push(key, bytes)),
+            3 => any::<bool>().prop_map(Act::Next),
+            2 => any::<prop::sample::Index>().prop_map(Act::Land),
+            1 => (0..40_u64).prop_map(Act::Wait),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn per_key_order_and_limits_hold_whatever_happens(
+            acts in prop::collection::vec(act(), 1..120), in_flight in 1..5_usize, kind in 0..3_u8,
+        ) {
+            let traits = match kind {
+                0 => SinkTraits::default(),
+                1 => SinkTraits::default().ordered(),
+                _ => SinkTraits::default().ordered().serial(),
+            };
+            let mut now = Instant::now();
+            let mut batcher = Batcher::new(traits, in_flight, limits(4, 100, 30));
+            let mut flying: Vec<(usize, Vec<(u64, usize)>)> = Vec::new();
+            let mut left: BTreeMap<u64, usize> = BTreeMap::new();
+            let (mut pushed, mut gone) = (0, 0);
+            for act in acts {
+                match act {
+                    Act::Push(key, bytes) => { batcher.push(key, (key, pushed), bytes, now); pushed += 1; }
+                    Act::Wait(millis) => now += Duration::from_millis(millis),
+                    Act::Land(which) => if !flying.is_empty() {
+                        let (partition, _) = flying.swap_remove(which.index(flying.len()));
+                        batcher.landed(partition);
+                    },
+                    Act::Next(hurry) => if let Some((partition, items)) = batcher.next(now, hurry) {
+                        prop_assert!(!items.is_empty() && items.len() <= 4);
+                        gone += items.len();
+                        for (key, number) in &items {
+                            // Every key leaves in the order in which it came.
+                            let last = left.insert(*key, *number);
+                            prop_assert!(last.is_none_or(|last| last < *number));
+                            if traits.ordered {
+                                let busy = flying.iter().any(|(_, batch)| batch.iter().any(|(other, _)| other == key));
+                                prop_assert!(!busy, "a key is in two writes at once");
+                            }
+                        }
+                        flying.push((partition, items));
+                    },
+                }
+                let most = if traits.serial { 1 } else { in_flight };
+                prop_assert!(flying.len() <= most);
+                prop_assert_eq!(batcher.is_empty(), pushed == gone);
+            }
+            // Nothing is forgotten.
+            while !batcher.is_empty() {
+                flying.drain(..).for_each(|(partition, _)| batcher.landed(partition));
+                while let Some((partition, items)) = batcher.next(now, true) {
+                    gone += items.len();
+                    flying.push((partition, items));
+                }
+            }
+            prop_assert_eq!(pushed, gone);
+        }
+    }
+}

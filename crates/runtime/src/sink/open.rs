@@ -1,0 +1,48 @@
+//! Opening a sink at the worker's start: once, or until it opens.
+
+use std::time::Duration;
+
+use tidemill_core::{Sink, SinkError, SinkErrorKind, report};
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::warn;
+
+use crate::config::{SinkSettings, SinkStart};
+use crate::session::Backoff;
+
+/// Opens the sink within its time. A sink that is set up wrongly is not tried again.
+///
+/// # Errors
+/// The last failure, or that there was no answer.
+pub(crate) async fn open(name: &str, sink: &dyn Sink, settings: &SinkSettings) -> Result<(), SinkError> {
+    let limit = settings.start_timeout;
+    let until = Instant::now() + limit;
+    let mut backoff = Backoff::new(settings.min_delay, settings.max_delay);
+    let mut last = None;
+    loop {
+        let failure = match timeout_at(until, sink.open()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(failure)) => failure,
+            Err(_) => return Err(last.unwrap_or_else(|| no_answer(limit))),
+        };
+        if settings.start == SinkStart::Fail || failure.kind() == SinkErrorKind::Misconfigured {
+            return Err(failure);
+        }
+        let delay = backoff.next().max(failure.retry_after().unwrap_or_default());
+        if Instant::now() + delay >= until {
+            return Err(failure);
+        }
+        warn!(
+            sink = name,
+            error = report(&failure),
+            ?delay,
+            ?limit,
+            "sink cannot be opened; trying again until the limit"
+        );
+        last = Some(failure);
+        sleep(delay).await;
+    }
+}
+
+fn no_answer(limit: Duration) -> SinkError {
+    SinkError::unavailable(format!("no answer within {limit:?}; raise `start_timeout` if its target needs longer"))
+}
