@@ -10,7 +10,7 @@ pub(super) enum Source {
 
 /// One setting: its place in [`Raw`] and its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum Setting {
     OrgId,
     AppId,
     AuthKey,
@@ -54,7 +54,7 @@ impl Key {
 #[derive(Clone, Debug)]
 pub(super) struct Raw {
     source: Source,
-    texts: [Option<String>; Key::ALL.len()],
+    texts: [Option<String>; Setting::ALL.len()],
     /// Settings that the source has and nothing reads.
     pub(super) unused: Vec<String>,
 }
@@ -75,32 +75,32 @@ impl Raw {
             match name {
                 "WIOTP_API_KEY" => old_key = Some(value.to_owned()),
                 "WIOTP_API_TOKEN" => old_token = Some(value.to_owned()),
-                _ => match Key::ALL.iter().find(|(_, env, _)| *env == name) {
+                _ => match Setting::ALL.iter().find(|(_, env, _)| *env == name) {
                     Some((key, ..)) => raw.set(*key, Some(value.to_owned())),
                     None => raw.unused.push(name.to_owned()),
                 },
             }
         }
         // As in the SDKs: the older pair counts only when neither of the newer is there.
-        if raw.get(Key::AuthKey).is_none() && raw.get(Key::AuthToken).is_none() {
-            raw.set(Key::AuthKey, old_key);
-            raw.set(Key::AuthToken, old_token);
+        if raw.get(Setting::AuthKey).is_none() && raw.get(Setting::AuthToken).is_none() {
+            raw.set(Setting::AuthKey, old_key);
+            raw.set(Setting::AuthToken, old_token);
         }
         raw.unused.sort();
         raw
     }
 
-    pub(super) fn set(&mut self, key: Key, text: Option<String>) {
+    pub(super) fn set(&mut self, key: Setting, text: Option<String>) {
         self.texts[key as usize] = text.filter(|text| !text.is_empty());
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&str> {
+    pub(super) fn get(&self, key: Setting) -> Option<&str> {
         self.texts[key as usize].as_deref()
     }
 
     /// What the source calls a setting.
-    pub(super) fn name(&self, key: Key) -> &'static str {
-        let (_, env, _yaml) = Key::ALL[key as usize];
+    pub(super) fn name(&self, key: Setting) -> &'static str {
+        let (_, env, _yaml) = Setting::ALL[key as usize];
         match self.source {
             Source::Env => env,
             #[cfg(feature = "platform-yaml")]

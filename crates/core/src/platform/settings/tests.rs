@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::raw::Key;
+use super::raw::Setting;
 use super::*;
 use crate::platform::identity::IdentityErrorKind;
 use crate::platform::quickstart::QuickstartError;
@@ -24,7 +24,7 @@ fn problems(more: &[(&str, &str)]) -> Vec<SettingsProblem> {
 
 #[test]
 fn keys_stand_at_their_own_places() {
-    for (place, (key, ..)) in Key::ALL.iter().enumerate() {
+    for (place, (key, ..)) in Setting::ALL.iter().enumerate() {
         assert_eq!(*key as usize, place);
     }
 }
@@ -142,7 +142,7 @@ fn secrets_stay_out_of_debug_and_errors() {
 proptest! {
     #[test]
     fn no_values_make_the_reader_panic(
-        vars in prop::collection::vec((prop::sample::select(&Key::ALL[..]), "\\PC{0,12}|[0-9]{1,7}|true|A|a-b-c"), 0..9),
+        vars in prop::collection::vec((prop::sample::select(&Setting::ALL[..]), "\\PC{0,12}|[0-9]{1,7}|true|A|a-b-c"), 0..9),
     ) {
         let vars = vars.iter().map(|((_, name, _), value)| (*name, value.as_str()));
         match PlatformSettings::from_env(vars) {

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::raw::{Key, Raw, Source};
+use super::raw::{Raw, Setting, Source};
 use super::{SettingsError, SettingsProblem};
 
 #[derive(Default, Deserialize)]
@@ -71,22 +71,22 @@ pub(super) fn raw(text: &str) -> Result<Raw, SettingsError> {
     let options = file.options.unwrap_or_default();
     let (mqtt, http) = (options.mqtt.unwrap_or_default(), options.http.unwrap_or_default());
     let mut raw = Raw::new(Source::Yaml);
-    raw.set(Key::OrgId, identity.org_id);
-    raw.set(Key::AppId, identity.app_id);
-    raw.set(Key::AuthKey, auth.key);
-    raw.set(Key::AuthToken, auth.token);
-    raw.set(Key::Domain, options.domain);
-    raw.set(Key::LogLevel, options.log_level);
-    raw.set(Key::ApiRoot, options.api_root);
-    raw.set(Key::InstanceId, mqtt.instance_id);
-    raw.set(Key::SharedSubscription, mqtt.shared_subscription);
-    raw.set(Key::Port, mqtt.port);
-    raw.set(Key::Transport, mqtt.transport);
-    raw.set(Key::CleanStart, mqtt.clean_start);
-    raw.set(Key::SessionExpiry, mqtt.session_expiry);
-    raw.set(Key::KeepAlive, mqtt.keep_alive);
-    raw.set(Key::CaFile, mqtt.ca_file);
-    raw.set(Key::HttpVerify, http.verify);
+    raw.set(Setting::OrgId, identity.org_id);
+    raw.set(Setting::AppId, identity.app_id);
+    raw.set(Setting::AuthKey, auth.key);
+    raw.set(Setting::AuthToken, auth.token);
+    raw.set(Setting::Domain, options.domain);
+    raw.set(Setting::LogLevel, options.log_level);
+    raw.set(Setting::ApiRoot, options.api_root);
+    raw.set(Setting::InstanceId, mqtt.instance_id);
+    raw.set(Setting::SharedSubscription, mqtt.shared_subscription);
+    raw.set(Setting::Port, mqtt.port);
+    raw.set(Setting::Transport, mqtt.transport);
+    raw.set(Setting::CleanStart, mqtt.clean_start);
+    raw.set(Setting::SessionExpiry, mqtt.session_expiry);
+    raw.set(Setting::KeepAlive, mqtt.keep_alive);
+    raw.set(Setting::CaFile, mqtt.ca_file);
+    raw.set(Setting::HttpVerify, http.verify);
     for (unused, name) in [
         (auth.use_ltpa.is_some(), "auth.useLtpa"),
         (http.additional_headers.is_some(), "options.http.additionalHeaders"),
