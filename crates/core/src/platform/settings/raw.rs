@@ -29,7 +29,7 @@ pub(super) enum Setting {
     HttpVerify,
 }
 
-impl Key {
+impl Setting {
     pub(super) const ALL: [(Self, &str, &str); 16] = [
         (Self::OrgId, "WIOTP_IDENTITY_ORGID", "identity.orgId"),
         (Self::AppId, "WIOTP_IDENTITY_APPID", "identity.appId"),
