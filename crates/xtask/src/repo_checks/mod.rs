@@ -2,6 +2,7 @@
 //!
 //! To add one: a module with `check(&Tree) -> Vec<Finding>`, and a line in [`check`].
 
+mod conformance;
 mod headers;
 mod links;
 mod manifests;
@@ -15,7 +16,7 @@ pub(crate) use tree::Tree;
 
 /// Runs every check.
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
-    let checks = [manifests::check, headers::check, sizes::check, words::check, links::check];
+    let checks = [manifests::check, headers::check, sizes::check, words::check, links::check, conformance::check];
     checks.into_iter().flat_map(|check| check(tree)).collect()
 }
 

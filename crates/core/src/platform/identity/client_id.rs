@@ -234,7 +234,7 @@ impl ClientId {
 }
 
 /// The longest keep alive of a scalable application, in seconds.
-pub(super) const MAX_KEEP_ALIVE: u16 = 3600;
+pub(in crate::platform) const MAX_KEEP_ALIVE: u16 = 3600;
 
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,6 +11,7 @@ mod name;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::platform) use client_id::MAX_KEEP_ALIVE;
 pub use client_id::{Class, ClientId};
 pub use connect::{Accepted, ConnectRequest, Refusal, RefusalReason, check_connect};
 pub use credentials::{ApiKey, TOKEN_AUTH_USER, Token};
