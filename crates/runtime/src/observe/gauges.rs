@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, IntGaugeVec, Opts};
+use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts};
 
 use crate::session::Phase;
 
 /// What the instances are doing now.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
+    /// How many instances there should be.
+    pub(crate) wanted: u32,
     pub(crate) phases: Vec<Phase>,
     /// Unfinished and unacknowledged events of all instances.
     pub(crate) occupied: usize,
@@ -26,6 +28,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct Gauges<F> {
     look: F,
     instances: IntGaugeVec,
+    wanted: IntGauge,
     saturation: Gauge,
     busy: Gauge,
     oldest: Gauge,
@@ -39,6 +42,7 @@ impl<F: Fn() -> Snapshot + Send + Sync> Gauges<F> {
                 Opts::new("tidemill_instances", "Instances, by phase of their connection."),
                 &["phase"],
             )?,
+            wanted: IntGauge::new("tidemill_instances_wanted", "Instances that there should be.")?,
             saturation: Gauge::new(
                 "tidemill_window_saturation_ratio",
                 "Unfinished events as a share of all windows: near 1 the worker is the bound, and more instances help.",
@@ -54,10 +58,8 @@ impl<F: Fn() -> Snapshot + Send + Sync> Gauges<F> {
 
 impl<F: Fn() -> Snapshot + Send + Sync> Collector for Gauges<F> {
     fn desc(&self) -> Vec<&Desc> {
-        [self.instances.desc(), self.saturation.desc(), self.busy.desc(), self.oldest.desc()]
-            .into_iter()
-            .flatten()
-            .collect()
+        let own = [self.wanted.desc(), self.saturation.desc(), self.busy.desc(), self.oldest.desc()];
+        self.instances.desc().into_iter().chain(own.into_iter().flatten()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -72,9 +74,8 @@ impl<F: Fn() -> Snapshot + Send + Sync> Collector for Gauges<F> {
             self.busy.set(now.busy as f64 / now.phases.len().max(1) as f64);
         }
         self.oldest.set(now.oldest.as_secs_f64());
-        [self.instances.collect(), self.saturation.collect(), self.busy.collect(), self.oldest.collect()]
-            .into_iter()
-            .flatten()
-            .collect()
+        self.wanted.set(i64::from(now.wanted));
+        let own = [self.wanted.collect(), self.saturation.collect(), self.busy.collect(), self.oldest.collect()];
+        self.instances.collect().into_iter().chain(own.into_iter().flatten()).collect()
     }
 }

@@ -27,6 +27,7 @@ mod protocol;
 mod publishing;
 mod qos0;
 mod reconnect;
+mod reloading;
 mod scaling;
 mod sinks;
 mod stalls;

@@ -13,7 +13,7 @@ async fn hands_over(url: &str, version: MqttVersion) {
     const EVENTS: u32 = 3000;
     let mut config = config(url);
     config.mqtt.version = version;
-    config.instances = 2;
+    config.instances = 2.into();
     config.mqtt.window = 64;
     let counted = Counted::default();
     let handler = Slow(counted.clone(), Duration::from_millis(2));
