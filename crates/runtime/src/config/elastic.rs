@@ -62,7 +62,12 @@ pub(super) fn shares(elastic: &ElasticConfig, report: &mut Report) {
         ("elastic.max_cpu", elastic.max_cpu),
     ];
     for (key, share) in shares {
-        report.refuse(!(share > 0.0 && share <= 1.0), key, "it is a share above 0 and up to 1", "set it to 0.5 for half");
+        report.refuse(
+            !(share > 0.0 && share <= 1.0),
+            key,
+            "it is a share above 0 and up to 1",
+            "set it to 0.5 for half",
+        );
     }
 }
 

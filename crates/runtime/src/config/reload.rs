@@ -168,7 +168,9 @@ impl FileWatch {
             }
         }
         // Its text hides it.
-        if self.loaded.mqtt.password != loaded.mqtt.password && !change.at_next_start.iter().any(|key| key == "mqtt.password") {
+        if self.loaded.mqtt.password != loaded.mqtt.password
+            && !change.at_next_start.iter().any(|key| key == "mqtt.password")
+        {
             change.at_next_start.push("mqtt.password".to_owned());
         }
         if change.applied.iter().any(|key| key == "instances") {

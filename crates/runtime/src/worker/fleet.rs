@@ -340,7 +340,9 @@ impl Cut {
                 "{when} with {events} event(s) unfinished ({routes}); they stay unacknowledged; \
                  raise `drain.deadline` above what a handler may take"
             ),
-            (_, Cause::Asked) => format!("{when} with {events} event(s) unfinished ({routes}); they stay unacknowledged"),
+            (_, Cause::Asked) => {
+                format!("{when} with {events} event(s) unfinished ({routes}); they stay unacknowledged")
+            }
         };
         let kind = match self.cause {
             Cause::Deadline => RunErrorKind::DrainDeadline,

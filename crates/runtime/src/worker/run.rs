@@ -100,10 +100,7 @@ impl Worker {
     ///
     /// # Errors
     /// See [`RunErrorKind`]. A lost or unreachable broker is not an error unless `mqtt.startup_timeout` says so.
-    pub async fn run_until<T: Shutdown>(
-        self,
-        shutdown: impl Future<Output = T> + Send,
-    ) -> Result<Summary, RunError> {
+    pub async fn run_until<T: Shutdown>(self, shutdown: impl Future<Output = T> + Send) -> Result<Summary, RunError> {
         for problem in self.config.warnings() {
             warn!("{problem}");
         }

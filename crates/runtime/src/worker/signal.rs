@@ -18,7 +18,7 @@ pub trait Shutdown: Send {
 /// There is no second request.
 impl Shutdown for () {
     async fn again(self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -74,7 +74,7 @@ async fn received(signal: Option<&mut Signal>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Waits for SIGINT or SIGTERM; for ever where the system refuses to say. What it ends with waits for the next.

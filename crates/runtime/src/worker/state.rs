@@ -174,8 +174,7 @@ impl Shared {
 
     pub(crate) fn status(&self) -> WorkerStatus {
         let (received, finished) = self.metrics.totals(&self.routes);
-        let instances: Vec<_> =
-            self.members().iter().map(|member| InstanceStatus::of(member, self.window)).collect();
+        let instances: Vec<_> = self.members().iter().map(|member| InstanceStatus::of(member, self.window)).collect();
         WorkerStatus {
             version: env!("CARGO_PKG_VERSION"),
             group: self.group.clone(),

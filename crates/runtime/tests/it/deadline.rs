@@ -148,7 +148,7 @@ impl Handler for Clinging {
     }
 
     async fn stop(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

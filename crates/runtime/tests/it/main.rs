@@ -14,6 +14,7 @@ mod credentials;
 mod dead_letters;
 mod deadline;
 mod durable;
+mod elastic;
 mod epochs;
 mod failures;
 mod full_window;

@@ -36,17 +36,39 @@ pub(super) struct Sample {
 /// What to do, and why, as a sentence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Verdict {
-    Grow { level: f64, cpu: f64, lasted: Duration },
-    Shrink { others: f64, lasted: Duration },
+    Grow {
+        level: f64,
+        cpu: f64,
+        lasted: Duration,
+    },
+    Shrink {
+        others: f64,
+        lasted: Duration,
+    },
     /// Nothing, for this reason.
     Unsteady,
     CoolingDown,
-    Saturated { level: f64 },
-    AtMost { level: f64, max: u32 },
-    CpuBound { level: f64, cpu: f64 },
-    NotHandlers { level: f64 },
-    Idle { others: f64, patience: Duration },
-    Fits { level: f64 },
+    Saturated {
+        level: f64,
+    },
+    AtMost {
+        level: f64,
+        max: u32,
+    },
+    CpuBound {
+        level: f64,
+        cpu: f64,
+    },
+    NotHandlers {
+        level: f64,
+    },
+    Idle {
+        others: f64,
+        patience: Duration,
+    },
+    Fits {
+        level: f64,
+    },
 }
 
 impl fmt::Display for Verdict {

@@ -42,11 +42,11 @@ pub(super) async fn watch(shared: &Shared) {
             }
             let sample = sample(shared, began.elapsed(), cpu.read());
             let verdict = controller.look((min, max), &config, &sample);
-            shared.scaling.show(&verdict);
+            shared.scaling.show(verdict);
             if let Verdict::Grow { .. } | Verdict::Shrink { .. } = verdict {
                 let from = sample.instances;
                 let to = if matches!(verdict, Verdict::Grow { .. }) { from + 1 } else { from - 1 };
-                shared.decide(from, to, &verdict);
+                shared.decide(from, to, verdict);
             }
         }
     }
