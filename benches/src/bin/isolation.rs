@@ -113,7 +113,7 @@ async fn measure(args: &Args, scenario: Scenario) -> Result<f64, Failure> {
     config.mqtt.url = broker.url();
     config.mqtt.window = args.window;
     config.group.name = Some("isolation".to_owned());
-    config.instances = 2;
+    config.instances = 2.into();
     config.retry.max_attempts = 3;
     config.retry.min_delay = Duration::from_millis(10);
     config.retry.max_delay = Duration::from_millis(100);

@@ -58,6 +58,8 @@ pub enum RunErrorKind {
     Broker,
     /// The drain's deadline passed with events unfinished; they stay unacknowledged.
     DrainDeadline,
+    /// A second signal cut the drain short; what was unfinished stays unacknowledged.
+    Forced,
     /// The operating system refused a thread or a runtime.
     System,
 }
@@ -86,11 +88,11 @@ impl RunError {
         self.kind
     }
 
-    /// 75 (try again later) when the drain's deadline passed, 1 otherwise.
+    /// 75 (try again later) when the drain was cut short, by its deadline or a second signal, 1 otherwise.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self.kind {
-            RunErrorKind::DrainDeadline => 75,
+            RunErrorKind::DrainDeadline | RunErrorKind::Forced => 75,
             _ => 1,
         }
     }

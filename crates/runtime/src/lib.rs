@@ -40,4 +40,5 @@ pub use error::{BuildError, RunError, RunErrorKind};
 pub use session::transport::{BoxStream, Connector, Stream, connector};
 pub use session::{Advice, Phase, PublishError, Publisher, Reason, SessionError, SessionErrorKind};
 pub use sink::SinkStatus;
-pub use worker::{InstanceStatus, Route, Summary, Worker, WorkerBuilder, WorkerHandle, WorkerStatus, shutdown_signal};
+pub use worker::{InstanceStatus, Route, Summary, Worker, WorkerBuilder, WorkerHandle, WorkerStatus};
+pub use worker::{ScaledBy, ScalingDecision, ScalingMode, ScalingStatus, Shutdown, Signals, shutdown_signal};

@@ -9,7 +9,7 @@ use tidemill::{Config, Worker, shutdown_signal};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::load()?;
     config.group.name = Some("hello".to_owned());
-    config.instances = 2;
+    config.instances = 2.into();
     let hello = handler_fn(|event: Event, _cx: Context| async move {
         println!("{}: {}", event.topic(), String::from_utf8_lossy(event.payload()));
         Ok(())

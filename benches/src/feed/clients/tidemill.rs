@@ -53,7 +53,7 @@ pub(super) async fn run(args: &ClientArgs) -> Result<Measured, Error> {
     config.mqtt.qos = args.load.qos;
     config.mqtt.window = args.load.window;
     config.group.name = Some(GROUP.to_owned());
-    config.instances = 1;
+    config.instances = 1.into();
 
     let worker = Worker::builder(config)
         .route(PATTERN, Count(Arc::clone(&progress)))

@@ -22,7 +22,7 @@ const EVENTS: u64 = 3000;
 /// The name of the run is no level of a topic.
 pub(super) fn stage(args: &DemoArgs, plan: &Plan) -> Result<Stage, Failure> {
     let mut member = worker::config(plan);
-    member.instances = 1;
+    member.instances = 1.into();
     member.admin.enabled = false;
     let place = match plan.embedded {
         true => "embedded broker".to_owned(),
@@ -61,7 +61,7 @@ pub(super) async fn play(mut stage: Stage, embedded: bool, filter: Filter) -> Re
     logs::start(filter, &indicatif::MultiProgress::new())?;
     let result = tokio::select! {
         result = scene::play(&stage) => result,
-        () = shutdown_signal() => Err(Failure::Run("stopped before the last act".to_owned())),
+        _ = shutdown_signal() => Err(Failure::Run("stopped before the last act".to_owned())),
     };
     if let Some(broker) = broker {
         broker.shutdown().await;

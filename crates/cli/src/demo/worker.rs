@@ -21,7 +21,7 @@ const JOIN_LIMIT: Duration = Duration::from_secs(15);
 /// The configuration of the worker and, as far as the connection goes, of the fleet.
 pub(crate) fn config(plan: &Plan) -> Config {
     let mut config = Config::default();
-    config.instances = plan.instances;
+    config.instances = plan.instances.into();
     config.mqtt = plan.mqtt.clone();
     config.group.name = Some(plan.run.clone());
     "demo".clone_into(&mut config.identity.prefix);

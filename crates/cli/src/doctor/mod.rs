@@ -74,7 +74,7 @@ fn examine(args: &DoctorArgs) -> Result<bool, Failure> {
         let probing = async {
             tokio::select! {
                 found = examine::examine(&site, wanted, deadline) => found,
-                () = tidemill::shutdown_signal() => Err("stopped before it was examined".to_owned()),
+                _ = tidemill::shutdown_signal() => Err("stopped before it was examined".to_owned()),
             }
         };
         let found = Box::pin(probing).await;

@@ -1,5 +1,6 @@
 //! The admin server: `/metrics`, `/livez`, `/readyz`, `/status` show; `PUT /instances` changes how many instances there
-//! are, and asks for the token of `admin.token_file`. Without one nothing can be changed.
+//! are, to a number (`{"instances": 4}`) or back to what the configuration says (`{"instances": "auto"}`), and asks for
+//! the token of `admin.token_file`. Without one nothing can be changed.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{AdminConfig, Secret};
 use crate::error::{RunError, RunErrorKind};
-use crate::worker::{Shared, WorkerHandle};
+use crate::worker::Shared;
 
 /// Listens and serves until the returned handle is dropped.
 pub(crate) async fn start(config: &AdminConfig, shared: Arc<Shared>) -> Result<AbortOnDropHandle<()>, RunError> {
@@ -92,7 +93,21 @@ async fn status(State(Admin { shared, .. }): State<Admin>) -> Response {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Instances {
-    instances: u32,
+    instances: Wanted,
+}
+
+/// `4`, or `"auto"`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Wanted {
+    Number(u32),
+    Word(Auto),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Auto {
+    Auto,
 }
 
 async fn instances(
@@ -110,13 +125,18 @@ async fn instances(
         return (StatusCode::UNAUTHORIZED, challenge, "send the token as `Authorization: Bearer`\n").into_response();
     }
     let wanted = match body {
-        Ok(Json(wanted)) => wanted.instances,
+        Ok(Json(Instances { instances: Wanted::Number(number) })) => Some(number),
+        Ok(Json(Instances { instances: Wanted::Word(Auto::Auto) })) => None,
         Err(error) => {
-            let text = format!("write {{\"instances\": 4}}: {}\n", error.body_text());
+            let text = format!(
+                "write {{\"instances\": 4}} to hold a number, or {{\"instances\": \"auto\"}} to give it back to the \
+                 configuration: {}\n",
+                error.body_text()
+            );
             return (StatusCode::BAD_REQUEST, text).into_response();
         }
     };
-    match WorkerHandle::new(Arc::clone(&admin.shared)).scale(wanted) {
+    match admin.shared.ask(wanted) {
         Ok(()) => (StatusCode::ACCEPTED, Json(admin.shared.status())).into_response(),
         Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")).into_response(),
     }

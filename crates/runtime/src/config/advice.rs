@@ -89,10 +89,14 @@ fn fix(key: &Key, value: &Value, origin: Option<&Origin>) -> String {
             _ => "write a whole number of bytes, or one with KiB, MiB or GiB".into(),
         },
         Kind::Choice(allowed) => choice(allowed, &given, quoted),
-        Kind::Integer => match (value, given.parse::<i64>()) {
+        Kind::Integer | Kind::NumberOrLimits => match (value, given.parse::<i64>()) {
             (Value::String(_), Ok(number)) => format!("write {number} without quotes"),
             (Value::Integer(_), _) => "write a number in that range".into(),
             _ => "write a whole number".into(),
+        },
+        Kind::Number => match given.parse::<f64>() {
+            Ok(_) => format!("write {given} without quotes"),
+            Err(_) => format!("write {}", key.shape),
         },
         Kind::Flag => match given.to_ascii_lowercase().as_str() {
             flag @ ("true" | "false") => format!("write {flag} in small letters and without quotes"),

@@ -18,8 +18,12 @@ pub(super) enum Kind {
     Text,
     Flag,
     Integer,
+    /// A number that need not be whole.
+    Number,
     Duration,
     Bytes,
+    /// A number, or a table of limits.
+    NumberOrLimits,
     /// One of these, as TOML literals with what each means.
     Choice(Vec<(Value, String)>),
     /// Texts under names of the user's choice.
@@ -193,7 +197,9 @@ fn node(path: &[String], field: &Value) -> Node {
     // An optional value is the value or null.
     let variants = field["anyOf"].as_array().into_iter().flatten();
     let schema = variants.into_iter().find(|variant| variant["type"] != "null").unwrap_or(field);
-    if schema["properties"].is_object() || schema["additionalProperties"]["properties"].is_object() {
+    // What has a shape of its own is one value, even where that may be a table.
+    let is_section = schema["properties"].is_object() || schema["additionalProperties"]["properties"].is_object();
+    if is_section && schema["x-shape"].is_null() {
         return Node::Section(section(path, field, schema));
     }
     let kind = kind(schema);
@@ -220,12 +226,15 @@ fn kind(schema: &Value) -> Kind {
     match schema["format"].as_str() {
         Some("duration-with-unit") => return Kind::Duration,
         Some("bytes") => return Kind::Bytes,
+        Some("number-or-limits") => return Kind::NumberOrLimits,
         _ => {}
     }
     if is("boolean") {
         Kind::Flag
     } else if is("integer") {
         Kind::Integer
+    } else if is("number") {
+        Kind::Number
     } else if is("object") {
         Kind::Map
     } else {
@@ -236,6 +245,7 @@ fn kind(schema: &Value) -> Kind {
 fn shape(kind: &Kind, schema: &Value) -> String {
     match kind {
         Kind::Flag => "true or false".into(),
+        Kind::Number => "a number such as 0.5".into(),
         Kind::Integer => {
             let min = schema["minimum"].as_i64().unwrap_or_default();
             let max = schema["maximum"].as_i64().or(match schema["format"].as_str() {
@@ -253,7 +263,7 @@ fn shape(kind: &Kind, schema: &Value) -> String {
             if values.is_empty() { last } else { format!("{} or {last}", values.join(", ")) }
         }
         Kind::Map => r#"a table of texts such as { site = "hamburg" }"#.into(),
-        Kind::Duration | Kind::Bytes | Kind::Text => "a text".into(),
+        Kind::Duration | Kind::Bytes | Kind::NumberOrLimits | Kind::Text => "a text".into(),
     }
 }
 

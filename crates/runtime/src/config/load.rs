@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::keys::{PREFIX, Section};
+use super::reload::Source;
 use super::source::Sources;
 use super::{Config, ConfigErrors, ConfigProblem, Lookup, Origin, reference, validate};
 
@@ -69,14 +70,33 @@ impl Loader {
     pub fn load(mut self) -> Result<Config, ConfigErrors> {
         self.variables.retain(|(name, _)| !self.ignored.contains(name));
         self.variables.sort();
+        let read = self.read_file();
+        self.variables.retain(|(name, _)| name != FILE_VARIABLE);
+        match read {
+            Ok(Some((text, Some(path)))) => {
+                let mut config = self.merge(Ok(Some((&text, Some(&path)))))?;
+                config.source = Source::file(path, text, self, &config);
+                Ok(config)
+            }
+            Ok(Some((text, None))) => self.merge(Ok(Some((&text, None)))),
+            Ok(None) => self.merge(Ok(None)),
+            Err(problem) => self.merge(Err(problem)),
+        }
+    }
+
+    /// Reads new content of a file that was loaded before, with the variables of that time.
+    pub(super) fn load_again(&self, text: &str, path: &Path) -> Result<Config, ConfigErrors> {
+        self.merge(Ok(Some((text, Some(path)))))
+    }
+
+    fn merge(&self, file: Result<Option<(&str, Option<&Path>)>, ConfigProblem>) -> Result<Config, ConfigErrors> {
         let keys = Section::from_schema(&reference::schema());
         let mut sources = Sources::new(&keys);
-        match self.read_file() {
-            Ok(Some((text, file))) => sources.add_toml(&text, file.as_deref()),
+        match file {
+            Ok(Some((text, path))) => sources.add_toml(text, path),
             Ok(None) => {}
             Err(problem) => sources.problems.push(problem),
         }
-        self.variables.retain(|(name, _)| name != FILE_VARIABLE);
         sources.add_variables(&self.variables);
         let config = sources.config();
         // A value that does not fit its key was replaced by the default; a rule about that says nothing.

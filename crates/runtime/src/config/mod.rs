@@ -21,12 +21,15 @@
 
 mod address;
 mod advice;
+mod elastic;
+mod instances;
 mod keys;
 mod load;
 mod lookup;
 mod mqtt;
 mod problem;
 mod reference;
+mod reload;
 mod secret;
 mod sections;
 mod sinks;
@@ -46,11 +49,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{BrokerAddress, Transport};
+pub use elastic::ElasticConfig;
+pub use instances::Instances;
 pub use load::Loader;
 pub use lookup::{Lookup, ProcessEnv};
 pub use mqtt::{MqttConfig, MqttVersion, ReconnectConfig, TlsConfig, WillConfig};
 pub use problem::{ConfigErrors, ConfigProblem, Origin};
 pub use reference::{reference, schema};
+pub(crate) use reload::FileWatch;
+pub use reload::ReloadConfig;
 pub use secret::Secret;
 pub use sections::{
     AdminConfig, DeadLetterConfig, DispatchConfig, DrainConfig, Expired, GroupConfig, IdentityConfig, IdentityMode,
@@ -63,9 +70,9 @@ pub use sinks::{SinkSettings, SinkStart};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
-    /// How many instances this worker runs, 1 to 1024. Each is a connection of its own and a member of the group.
-    #[schemars(range(min = 1, max = validate::MAX_INSTANCES))]
-    pub instances: u32,
+    /// How many instances this worker runs, 1 to 1024, or limits between which it finds the number itself. Each is a
+    /// connection of its own and a member of the group.
+    pub instances: Instances,
     /// Allows several instances without a group. Each of them then receives every event.
     pub broadcast: bool,
     /// The connection to the broker; every instance has one of its own.
@@ -85,6 +92,8 @@ pub struct Config {
     pub sinks: BTreeMap<String, SinkSettings>,
     /// When a failing route is unsubscribed.
     pub kill_switch: KillSwitchConfig,
+    /// When instances are added and taken away, where `instances` has limits.
+    pub elastic: ElasticConfig,
     /// How a worker leaves.
     pub drain: DrainConfig,
     /// The HTTP server with `/metrics`, `/livez`, `/readyz` and `/status`.
@@ -93,13 +102,18 @@ pub struct Config {
     pub log: LogConfig,
     /// Threads of the worker.
     pub runtime: RuntimeConfig,
+    /// What happens when the configuration file changes while the worker runs.
+    pub reload: ReloadConfig,
+    /// Where it was read from.
+    #[serde(skip)]
+    pub(crate) source: reload::Source,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             // Scaling out is a decision: it needs a group and a broker that shares.
-            instances: 1,
+            instances: Instances::Fixed(1),
             // Several plain subscriptions multiply the work; nobody should get that by accident.
             broadcast: false,
             mqtt: MqttConfig::default(),
@@ -110,10 +124,13 @@ impl Default for Config {
             dead_letters: DeadLetterConfig::default(),
             sinks: BTreeMap::new(),
             kill_switch: KillSwitchConfig::default(),
+            elastic: ElasticConfig::default(),
             drain: DrainConfig::default(),
             admin: AdminConfig::default(),
             log: LogConfig::default(),
             runtime: RuntimeConfig::default(),
+            reload: ReloadConfig::default(),
+            source: reload::Source::default(),
         }
     }
 }

@@ -246,11 +246,16 @@ impl Default for DeadLetterConfig {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DrainConfig {
-    /// How long leaving may take; what is unfinished then stays unacknowledged and is counted. Keep it below the
-    /// `terminationGracePeriodSeconds` of the pod.
+    /// How long leaving may take; what is unfinished then is cut, stays unacknowledged and is counted. Keep the sum of
+    /// this and `drain.force` below the `terminationGracePeriodSeconds` of the pod.
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub deadline: Duration,
+    /// How long the worker has left after that, or after a second signal: handlers are cut, sinks get a last call,
+    /// connections end without acknowledging what is unfinished. The whole end takes at most `drain.deadline` and this.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "DurationText")]
+    pub force: Duration,
 }
 
 impl Default for DrainConfig {
@@ -259,6 +264,8 @@ impl Default for DrainConfig {
             // Longer than a window of ordinary handlers takes; equal to the grace period of Kubernetes, which the chart
             // raises above it.
             deadline: Duration::from_secs(30),
+            // One slow write of a sink; whoever waits for more has set the deadline too low.
+            force: Duration::from_secs(5),
         }
     }
 }

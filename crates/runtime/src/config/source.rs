@@ -197,11 +197,14 @@ fn insert(table: &mut Table, path: &[String], value: Value) {
 /// The text of a variable as a value of the key's kind, or as text where it cannot be one.
 fn from_text(key: &Key, text: &str) -> Value {
     let integer = || text.trim().parse().ok().map(Value::Integer);
+    let table = || format!("it = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("it"));
     let value = match &key.kind {
         Kind::Integer | Kind::Bytes => integer(),
         Kind::Choice(allowed) if allowed.iter().all(|(value, _)| value.is_number()) => integer(),
+        Kind::Number => text.trim().parse().ok().map(Value::Float),
         Kind::Flag => text.trim().parse().ok().map(Value::Boolean),
-        Kind::Map => format!("it = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("it")),
+        Kind::Map => table(),
+        Kind::NumberOrLimits => integer().or_else(table),
         Kind::Text | Kind::Duration | Kind::Choice(_) => None,
     };
     value.unwrap_or_else(|| Value::String(text.to_owned()))

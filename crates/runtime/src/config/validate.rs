@@ -10,7 +10,7 @@ use tidemill_core::QoS;
 use tidemill_core::topic::{ShareName, TopicError, TopicName};
 
 use super::keys::dotted;
-use super::{Config, ConfigProblem, IdentityMode, MqttVersion, address};
+use super::{Config, ConfigProblem, IdentityMode, Instances, MqttVersion, address, elastic};
 use crate::profile;
 
 /// More connections than one process should hold, and more than most brokers let one client open in a burst.
@@ -73,12 +73,21 @@ pub(super) fn single_keys(config: &Config) -> Vec<ConfigProblem> {
 
 fn counts(config: &Config, report: &mut Report) {
     let mqtt = &config.mqtt;
-    report.refuse(
-        !(1..=MAX_INSTANCES).contains(&config.instances),
-        "instances",
-        "a worker runs 1 to 1024 instances",
-        "set a number in that range and run more replicas beyond it",
-    );
+    match config.instances {
+        Instances::Fixed(number) => report.refuse(
+            !(1..=MAX_INSTANCES).contains(&number),
+            "instances",
+            "a worker runs 1 to 1024 instances",
+            "set a number in that range and run more replicas beyond it",
+        ),
+        Instances::Elastic { min, max } => report.refuse(
+            !(1..=max).contains(&min) || max > MAX_INSTANCES,
+            "instances",
+            "limits are 1 <= min <= max <= 1024",
+            "set min and max so, and run more replicas beyond it",
+        ),
+    }
+    elastic::shares(&config.elastic, report);
     report.refuse(
         !(1..=MAX_IO_THREADS).contains(&config.runtime.io_threads),
         "runtime.io_threads",
@@ -107,7 +116,7 @@ fn counts(config: &Config, report: &mut Report) {
 }
 
 fn durations(config: &Config, report: &mut Report) {
-    let Config { mqtt, dispatch, retry, drain, kill_switch, .. } = config;
+    let Config { mqtt, dispatch, retry, drain, elastic, kill_switch, .. } = config;
     let positive = [
         ("mqtt.connect_timeout", Some(mqtt.connect_timeout)),
         ("mqtt.ping_timeout", Some(mqtt.ping_timeout)),
@@ -117,6 +126,10 @@ fn durations(config: &Config, report: &mut Report) {
         ("retry.min_delay", Some(retry.min_delay)),
         ("retry.max_delay", Some(retry.max_delay)),
         ("drain.deadline", Some(drain.deadline)),
+        ("drain.force", Some(drain.force)),
+        ("elastic.grow_after", Some(elastic.grow_after)),
+        ("elastic.shrink_after", Some(elastic.shrink_after)),
+        ("elastic.cool_down", Some(elastic.cool_down)),
         ("kill_switch.interval", Some(kill_switch.interval)),
         ("kill_switch.pause", Some(kill_switch.pause)),
     ];
@@ -134,6 +147,7 @@ fn durations(config: &Config, report: &mut Report) {
         ("dispatch.stall_after", Some(dispatch.stall_after)),
         ("dispatch.max_age", dispatch.max_age),
         ("retry.max_elapsed", Some(retry.max_elapsed)),
+        ("reload.every", Some(config.reload.every)),
         // With its own, lower limit.
         ("mqtt.keep_alive", Some(mqtt.keep_alive).filter(|duration| *duration <= MAX_KEEP_ALIVE)),
     ];
@@ -254,10 +268,16 @@ fn relations(config: &Config) -> Vec<ConfigProblem> {
 fn membership(config: &Config, report: &mut Report) {
     let grouped = config.group.name.is_some();
     report.refuse(
-        config.instances > 1 && !grouped && !config.broadcast,
+        config.instances.max() > 1 && !grouped && !config.broadcast,
         "instances",
         "without a group every instance would get every event",
         "set group.name to share the events, or broadcast = true if that is meant",
+    );
+    report.refuse(
+        config.broadcast && matches!(config.instances, Instances::Elastic { .. }),
+        "instances",
+        "in a broadcast every instance gets every event, so that more of them lighten no load",
+        "set a number, or share the events with group.name",
     );
     report.refuse(
         config.broadcast && grouped,
@@ -343,6 +363,7 @@ fn bounds(config: &Config, report: &mut Report) {
             "lower it or raise drain.deadline",
         );
     }
+    elastic::marks(&config.elastic, report);
     report.refuse(
         u64::from(mqtt.max_packet_bytes) > mqtt.max_unfinished_bytes,
         "mqtt.max_unfinished_bytes",

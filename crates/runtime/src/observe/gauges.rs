@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, GaugeVec, IntGaugeVec, Opts};
+use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec, Opts};
 
 use crate::session::Phase;
 
 /// What the instances are doing now.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
+    /// How many instances there should be.
+    pub(crate) wanted: u32,
     pub(crate) phases: Vec<Phase>,
     /// Unfinished and unacknowledged events of all instances.
     pub(crate) occupied: usize,
@@ -28,6 +30,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct Gauges<F> {
     look: F,
     instances: IntGaugeVec,
+    wanted: IntGauge,
     saturation: Gauge,
     busy: Gauge,
     oldest: Gauge,
@@ -42,6 +45,7 @@ impl<F: Fn() -> Snapshot + Send + Sync> Gauges<F> {
                 Opts::new("tidemill_instances", "Instances, by phase of their connection."),
                 &["phase"],
             )?,
+            wanted: IntGauge::new("tidemill_instances_wanted", "Instances that there should be.")?,
             saturation: Gauge::new(
                 "tidemill_window_saturation_ratio",
                 "Unfinished events as a share of all windows: near 1 the worker is the bound, and more instances help.",
@@ -61,8 +65,9 @@ impl<F: Fn() -> Snapshot + Send + Sync> Gauges<F> {
 
 impl<F: Fn() -> Snapshot + Send + Sync> Collector for Gauges<F> {
     fn desc(&self) -> Vec<&Desc> {
-        let own = [self.instances.desc(), self.saturation.desc(), self.busy.desc(), self.oldest.desc()];
-        own.into_iter().chain([self.oldest_record.desc()]).flatten().collect()
+        let own = [self.wanted.desc(), self.saturation.desc(), self.busy.desc(), self.oldest.desc()];
+        let vectors = [self.instances.desc(), self.oldest_record.desc()];
+        vectors.into_iter().chain(own).flatten().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -80,7 +85,9 @@ impl<F: Fn() -> Snapshot + Send + Sync> Collector for Gauges<F> {
         for (sink, age) in &now.sinks {
             self.oldest_record.with_label_values(&[&**sink]).set(age.as_secs_f64());
         }
-        let own = [self.instances.collect(), self.saturation.collect(), self.busy.collect(), self.oldest.collect()];
-        own.into_iter().chain([self.oldest_record.collect()]).flatten().collect()
+        self.wanted.set(i64::from(now.wanted));
+        let own = [self.wanted.collect(), self.saturation.collect(), self.busy.collect(), self.oldest.collect()];
+        let vectors = [self.instances.collect(), self.oldest_record.collect()];
+        vectors.into_iter().chain(own).flatten().collect()
     }
 }

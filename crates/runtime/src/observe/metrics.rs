@@ -11,7 +11,7 @@ use prometheus::{
 use tokio::time::Instant;
 
 use super::histogram::{BurstHistogram, HistogramFamily};
-use crate::worker::Attempts;
+use crate::worker::{Attempts, ScaledBy};
 
 /// How an event ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,7 @@ pub(crate) struct Metrics {
     retries: IntCounterVec,
     stalls: IntCounterVec,
     trips: IntCounterVec,
+    scalings: IntCounterVec,
     duplicates: IntCounterVec,
     duration: HistogramFamily,
     age: HistogramFamily,
@@ -136,6 +137,11 @@ impl Metrics {
                 "Times that a route was unsubscribed because most of its events failed or its sink could not be written.",
                 &["route"],
             )?,
+            scalings: counters(
+                "tidemill_scaling_decisions_total",
+                "Changes of the number of instances, by direction (up, down) and by whom: load, operator, file.",
+                &["direction", "by"],
+            )?,
             duration: histograms(
                 "tidemill_handler_duration_seconds",
                 "Time of a handler's attempt; one of 64 that end on the spot, all others.",
@@ -190,6 +196,11 @@ impl Metrics {
                 sinks,
             )?,
         };
+        for by in ScaledBy::ALL {
+            for direction in ["up", "down"] {
+                all.scalings.with_label_values(&[direction, by.label()]);
+            }
+        }
         for outcome in Outcome::ALL {
             for route in routes.iter().map(|name| &**name).chain([UNROUTED]) {
                 all.finished.with_label_values(&[route, outcome.label()]);
@@ -256,6 +267,19 @@ impl Metrics {
     /// The kill switch of a route has tripped.
     pub(crate) fn trip(&self, route: &str) {
         self.trips.with_label_values(&[route]).inc();
+    }
+
+    /// The number of instances has changed.
+    pub(crate) fn scaled(&self, from: u32, to: u32, by: ScaledBy) {
+        let direction = if to > from { "up" } else { "down" };
+        self.scalings.with_label_values(&[direction, by.label()]).inc();
+    }
+
+    /// Events of a route that are received and not finished.
+    pub(crate) fn unfinished(&self, route: &str) -> u64 {
+        let finished =
+            Outcome::ALL.iter().map(|outcome| self.finished.with_label_values(&[route, outcome.label()]).get());
+        self.received.with_label_values(&[route]).get().saturating_sub(finished.sum())
     }
 
     /// Sums over all routes: received and, in the order of [`Outcome::ALL`], finished.

@@ -4,7 +4,7 @@
 //! INVARIANT (G5, G6): neither side ever waits for the other. Both queues are bounded because every delivery in them
 //! occupies a place in the session's window until it is finished.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -97,6 +97,9 @@ pub(crate) struct Link {
     finished: Mutex<Finished>,
     finished_ready: Notify,
     session_lost: Notify,
+    /// Events whose records wait to be written.
+    in_sinks: AtomicUsize,
+    written: Notify,
     /// How often the dispatcher has taken what waited: its progress.
     taken: AtomicU64,
     /// First number that can still be acknowledged: everything below belongs to an ended session (G3).
@@ -173,6 +176,29 @@ impl Link {
             finished.released_bytes += std::mem::take(&mut done.released_bytes);
         }
         self.finished_ready.notify_one();
+    }
+
+    /// Sinks: the records of another event wait to be written.
+    pub(crate) fn enter_sinks(&self) {
+        self.in_sinks.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Sinks: those of an event do not wait any more.
+    pub(crate) fn leave_sinks(&self) {
+        if self.in_sinks.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.written.notify_waiters();
+        }
+    }
+
+    /// Waits until no event's records wait to be written. Cancel-safe.
+    pub(crate) async fn all_written(&self) {
+        loop {
+            let written = self.written.notified();
+            if self.in_sinks.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            written.await;
+        }
     }
 
     /// Session: exchanges everything that was finished for the emptied buffer of the last time.

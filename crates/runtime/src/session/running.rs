@@ -183,6 +183,8 @@ impl Running<'_> {
                 biased;
                 // Ends and clocks first: a flood of events must not hide them.
                 () = &mut forced => {
+                    // What was finished until now is acknowledged.
+                    self.take_back(&mut turn);
                     let _ = tokio::time::timeout(GOODBYE, self.wire.close()).await;
                     return End::Forced;
                 }

@@ -50,6 +50,7 @@ impl Ticket {
         attempts: u32,
         waiter: Option<oneshot::Sender<Outcome>>,
     ) -> Self {
+        climb.link.enter_sinks();
         Self {
             remaining: AtomicUsize::new(records),
             climb,
@@ -114,5 +115,6 @@ impl Drop for Ticket {
             // Counted, but not reported to the session: nothing of it may be acknowledged.
             self.climb.route.metrics.finished(Outcome::Abandoned, 1);
         }
+        self.climb.link.leave_sinks();
     }
 }

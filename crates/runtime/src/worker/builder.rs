@@ -7,6 +7,7 @@ use tidemill_core::topic::{Pattern, ShareName, TopicFilter, TopicName};
 use tidemill_core::{Handler, Sink};
 
 use super::broker_sink;
+use super::ending::share;
 use super::identity::Identity;
 use super::instance::{Plan, RoutePlan, Seat};
 use super::route::Route;
@@ -145,7 +146,7 @@ impl WorkerBuilder {
             problems.push(ConfigProblem::new("routes", error.to_string(), "change one of the patterns"));
         });
         check_dead_letters(config, &names, &wanted, &self.sinks, &mut problems);
-        let last = Seat { slot: config.instances.saturating_sub(1), serial: HIGH_SERIAL };
+        let last = Seat { slot: config.instances.max().saturating_sub(1), serial: HIGH_SERIAL };
         let longest_id = Identity::new(config).instance_id(last);
         problems.append(&mut profile::check::limits(config, &longest_id, &wanted));
         let share = config.group.name.as_deref().and_then(|name| ShareName::new(name).ok());
@@ -241,6 +242,8 @@ impl WorkerBuilder {
                 .iter()
                 .map(|filter| wanted.iter().position(|wide| wide.covers(filter)).unwrap_or_default())
                 .collect(),
+            last_call: config.drain.force.mul_f64(share::LAST_CALL),
+            goodbye: config.drain.force.mul_f64(share::GOODBYE - share::LAST_CALL),
             metrics: metrics.clone(),
         };
         let settings = |name: &str| config.sinks.get(name).cloned().unwrap_or_default();

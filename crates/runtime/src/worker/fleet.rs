@@ -14,9 +14,12 @@ use tidemill_core::{QoS, report};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{error, info, warn};
 
+use super::elastic;
+use super::ending::{Cause, Ending};
 use super::instance::{InstanceEnd, Outlets, Seat, Stop};
 use super::io_threads::IoThreads;
 use super::kill_switch;
+use super::reload;
 use super::run::Worker;
 use crate::error::{RunError, RunErrorKind};
 use crate::session::{Backoff, Parting, Phase, Reason, SessionError, Status};
@@ -69,13 +72,15 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Keeps as many instances running as are wanted until `shutdown`, then drains them.
-    pub(super) async fn run(mut self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+    /// Keeps as many instances running as are wanted until the worker is to leave, then drains them.
+    pub(super) async fn run(mut self, ending: &Ending) -> Result<(), RunError> {
         let worker = self.worker;
-        let mut wanted = worker.shared.wanted.subscribe();
+        let mut wanted = worker.shared.scaling.watch_wanted();
         let startup = worker.startup_failed();
         let kill_switch = kill_switch::watch(&worker.config.kill_switch, &worker.shared, &worker.plan);
-        tokio::pin!(shutdown, startup, kill_switch);
+        let elastic = elastic::watch(&worker.shared);
+        let reload = reload::watch(&worker.config, &worker.shared);
+        tokio::pin!(startup, kill_switch, elastic, reload);
         let mut failure = None;
         let mut count = *wanted.borrow_and_update();
         self.scale(count);
@@ -83,12 +88,13 @@ impl<'a> Fleet<'a> {
             let expiry = self.next_expiry();
             let joined = self.replacement_joined();
             tokio::select! {
-                () = &mut shutdown => break,
+                () = ending.leaving() => break,
                 error = &mut startup => failure = Some(error),
                 () = &mut kill_switch => {}
+                () = &mut elastic => {}
+                () = &mut reload => {}
                 Ok(()) = wanted.changed() => {
                     count = *wanted.borrow_and_update();
-                    info!(instances = count, "worker scales");
                     self.scale(count);
                 }
                 () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => self.replace_expired(),
@@ -96,8 +102,10 @@ impl<'a> Fleet<'a> {
                 Some((serial, end)) = self.ends.next() => failure = self.ended(serial, end, count),
             }
         }
+        // Before anything is unsubscribed: whoever looks at /readyz stops counting on this worker first.
         worker.shared.begin_drain();
-        let drained = self.drain().await;
+        ending.leave();
+        let drained = self.drain(ending).await;
         match failure {
             Some(error) => Err(error),
             None => drained,
@@ -135,6 +143,7 @@ impl<'a> Fleet<'a> {
         self.members.push(member);
         let (worker, io, outlets) = (self.worker, self.io, self.outlets);
         let deadline = worker.config.drain.deadline;
+        let all_leave = self.stop.leave.clone();
         self.ends.push(Box::pin(async move {
             if !delay.is_zero() {
                 sleep(delay).await;
@@ -144,12 +153,16 @@ impl<'a> Fleet<'a> {
             let overdue = async {
                 stop.leave.cancelled().await;
                 sleep(deadline).await;
+                // When the whole worker leaves, its own clock counts.
+                if all_leave.is_cancelled() {
+                    std::future::pending::<()>().await;
+                }
             };
             let end = tokio::select! {
                 end = &mut run => end,
                 () = overdue => {
                     warn!(slot = seat.slot, "an instance did not leave within the drain's deadline and is forced to stop");
-                    stop.force.cancel();
+                    stop.cut.cancel();
                     run.await
                 }
             };
@@ -265,12 +278,14 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    async fn drain(&mut self) -> Result<(), RunError> {
-        let deadline = self.worker.config.drain.deadline;
-        info!(?deadline, "worker leaves its group");
+    async fn drain(&mut self, ending: &Ending) -> Result<(), RunError> {
+        let (worker, all) = (self.worker, self.members.len());
+        info!(deadline = ?ending.deadline, "worker leaves its group");
         self.stop.leave(Parting::Group);
-        let all = async {
+        let mut ended = 0;
+        let drained = async {
             while let Some((serial, end)) = self.ends.next().await {
+                ended += 1;
                 match end {
                     InstanceEnd::Ended => {}
                     InstanceEnd::Failed(error) => {
@@ -280,21 +295,60 @@ impl<'a> Fleet<'a> {
                 }
             }
         };
-        tokio::pin!(all);
-        tokio::select! {
+        tokio::pin!(drained);
+        let cause = tokio::select! {
             biased;
-            () = &mut all => return Ok(()),
-            () = sleep_until(Instant::now() + deadline) => {}
-        }
-        let unfinished = self.worker.shared.status().unfinished;
-        warn!(unfinished, "the drain's deadline passed; what is unfinished stays unacknowledged");
-        self.stop.force.cancel();
-        all.await;
-        let text = format!(
-            "the drain's deadline of {deadline:?} passed with {unfinished} event(s) unfinished; \
-             they stay unacknowledged; raise `drain.deadline` above what a handler may take"
-        );
-        Err(RunError::new(RunErrorKind::DrainDeadline, text))
+            () = &mut drained => return Ok(()),
+            cause = ending.forced() => cause,
+        };
+        let before = worker.shared.status().abandoned;
+        let open = worker.shared.unfinished_by_route();
+        self.stop.cut.cancel();
+        drained.await;
+        let status = worker.shared.status();
+        let cut = Cut { cause, deadline: ending.deadline, open, events: status.unfinished + status.abandoned - before };
+        Err(cut.error(all))
+    }
+}
+
+/// What was cut when a worker was forced to end.
+struct Cut {
+    cause: Cause,
+    deadline: Duration,
+    /// Unfinished events when it was forced, by route; what the last call has saved is among them.
+    open: Vec<(Box<str>, u64)>,
+    /// Events that stay unacknowledged.
+    events: u64,
+}
+
+impl Cut {
+    fn error(&self, instances: usize) -> RunError {
+        let routes: Vec<String> = self.open.iter().map(|(route, events)| format!("{route}: {events}")).collect();
+        let (events, routes) = (self.events, routes.join(", "));
+        warn!(events, instances, unfinished = routes, "worker was cut off; what is unfinished stays unacknowledged");
+        let when = match self.cause {
+            Cause::Deadline => format!("the drain's deadline of {:?} passed", self.deadline),
+            Cause::Asked => "the worker was asked a second time to end".to_owned(),
+        };
+        let text = match (events, self.cause) {
+            (0, Cause::Deadline) => format!(
+                "{when} before the broker let every instance go; no event was unfinished, nothing is lost; \
+                 look at the broker, or raise `drain.deadline`"
+            ),
+            (0, Cause::Asked) => format!("{when}; no event was unfinished, nothing is lost"),
+            (_, Cause::Deadline) => format!(
+                "{when} with {events} event(s) unfinished ({routes}); they stay unacknowledged; \
+                 raise `drain.deadline` above what a handler may take"
+            ),
+            (_, Cause::Asked) => {
+                format!("{when} with {events} event(s) unfinished ({routes}); they stay unacknowledged")
+            }
+        };
+        let kind = match self.cause {
+            Cause::Deadline => RunErrorKind::DrainDeadline,
+            Cause::Asked => RunErrorKind::Forced,
+        };
+        RunError::new(kind, text)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tidemill_core::{Handler, Scope};
 use tokio::task::JoinError;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -57,6 +58,10 @@ pub(super) struct Plan {
     pub(super) stall_after: Duration,
     /// Per route, the place of the subscription that brings its events.
     pub(super) covers: Vec<usize>,
+    /// How long sinks have, when an instance is cut, to write what its events wait for.
+    pub(super) last_call: Duration,
+    /// How long its connection has after that.
+    pub(super) goodbye: Duration,
     pub(super) metrics: Metrics,
 }
 
@@ -91,14 +96,15 @@ pub(super) struct Seat {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stop {
     pub(super) leave: CancellationToken,
-    pub(super) force: CancellationToken,
+    /// No more than a last call is left: handlers are cut.
+    pub(super) cut: CancellationToken,
     parting: Arc<PartingCell>,
 }
 
 impl Stop {
     /// One that is told whenever this one is, and can be told alone.
     pub(super) fn child(&self) -> Self {
-        Self { leave: self.leave.child_token(), force: self.force.child_token(), parting: Arc::default() }
+        Self { leave: self.leave.child_token(), cut: self.cut.child_token(), parting: Arc::default() }
     }
 
     /// Asks to leave without loss.
@@ -130,6 +136,7 @@ impl Plan {
         stop: Stop,
     ) -> InstanceEnd {
         let id = self.identity.instance_id(seat);
+        let force = CancellationToken::new();
         let link = Arc::new(Link::default());
         let connection = Connection {
             connector: Arc::clone(&self.connector),
@@ -142,7 +149,7 @@ impl Plan {
             status: Arc::clone(&status),
             paused: shared.paused.subscribe(),
             leave: stop.leave.clone(),
-            force: stop.force.clone(),
+            force: force.clone(),
             parting: Arc::clone(&stop.parting),
         };
         let metrics = self.metrics.instance(&id);
@@ -155,16 +162,16 @@ impl Plan {
             concurrency: self.concurrency,
             stall_after: self.stall_after,
             metrics,
-            force: stop.force.clone(),
+            force: stop.cut.clone(),
         });
         let id: Arc<str> = id.into();
-        shared.add(Member { id: Arc::clone(&id), status, link, busy });
+        shared.add(Member { id: Arc::clone(&id), status, link: Arc::clone(&link), busy });
         let mut session = AbortOnDropHandle::new(io.spawn(seat.slot as usize, connection.run()));
         let mut dispatcher = AbortOnDropHandle::new(tokio::spawn(dispatcher.run()));
         let (session, dispatched) = tokio::select! {
             session = &mut session => {
                 match &session {
-                    Err(_) => stop.force.cancel(),
+                    Err(_) => stop.cut.cancel(),
                     // What its handlers still hold is stale: they get the drain's deadline to end, and no more.
                     Ok(Err(_)) => stop.leave.cancel(),
                     Ok(Ok(())) => {}
@@ -172,9 +179,17 @@ impl Plan {
                 (session, dispatcher.await)
             }
             dispatched = &mut dispatcher => {
-                // The dispatcher ends first only by force or by a bug; either way nobody is left to handle events.
-                stop.force.cancel();
-                (session.await, dispatched)
+                // The dispatcher ends first only when it is cut or by a bug; either way nobody is left to handle events.
+                if dispatched.is_ok() {
+                    tokio::select! {
+                        () = link.all_written() => {}
+                        () = sleep(self.last_call) => {}
+                    }
+                }
+                force.cancel();
+                let session = timeout(self.goodbye, &mut session).await;
+                // A broker that does not even let go is left.
+                (session.unwrap_or(Ok(Ok(()))), dispatched)
             }
         };
         shared.remove(&id);

@@ -2,13 +2,17 @@
 
 mod broker_sink;
 mod builder;
+mod elastic;
+mod ending;
 mod fleet;
 mod identity;
 mod instance;
 mod io_threads;
 mod kill_switch;
+mod reload;
 mod route;
 mod run;
+mod scaling;
 mod signal;
 mod state;
 
@@ -16,7 +20,8 @@ pub use builder::WorkerBuilder;
 pub(crate) use kill_switch::Attempts;
 pub use route::Route;
 pub use run::{Summary, Worker};
-pub use signal::shutdown_signal;
+pub use scaling::{ScaledBy, ScalingDecision, ScalingMode, ScalingStatus};
+pub use signal::{Shutdown, Signals, shutdown_signal};
 pub use state::{InstanceStatus, WorkerHandle, WorkerStatus};
 
 #[cfg(feature = "admin")]

@@ -18,9 +18,11 @@ use tracing::{error, info, warn};
 
 use super::broker_sink::{BrokerSink, LazyPublisher};
 use super::builder::WorkerBuilder;
+use super::ending::{Ending, share};
 use super::fleet::Fleet;
 use super::instance::{Outlets, Plan};
 use super::io_threads::IoThreads;
+use super::signal::Shutdown;
 use super::state::{Shared, WorkerHandle};
 use crate::config::{Config, ConfigProblem, SinkSettings};
 use crate::error::{RunError, RunErrorKind};
@@ -28,7 +30,7 @@ use crate::observe::Outcome;
 use crate::session::{Phase, Publisher};
 use crate::sink::{self, SinkEngine, SinkHandle};
 
-/// After the drain's deadline: what sinks and handlers get to let go.
+/// What the sinks that are open get to close, when another cannot be opened.
 const LAST_CALL: Duration = Duration::from_secs(5);
 
 /// A named sink.
@@ -101,26 +103,35 @@ impl Worker {
         WorkerHandle::new(Arc::clone(&self.shared))
     }
 
-    /// Runs until `shutdown` is ready, then leaves the group without loss, within `drain.deadline`.
+    /// Runs until `shutdown` is ready, then leaves the group without loss, within `drain.deadline`. What is unfinished then
+    /// is cut, within `drain.force`; with [`shutdown_signal`](crate::shutdown_signal) a second signal cuts it at once.
     ///
     /// Not cancel-safe: dropping the future ends everything at once. Nothing is acknowledged wrongly then, but what was
     /// unfinished comes again.
     ///
     /// # Errors
     /// See [`RunErrorKind`]. A lost or unreachable broker is not an error unless `mqtt.startup_timeout` says so.
-    pub async fn run_until(self, shutdown: impl Future<Output = ()> + Send) -> Result<Summary, RunError> {
+    pub async fn run_until<T: Shutdown>(self, shutdown: impl Future<Output = T> + Send) -> Result<Summary, RunError> {
         for problem in self.warnings() {
             warn!("{problem}");
         }
         let started = self.start_handlers().await?;
-        let result = self.run_started(shutdown).await;
-        let until = Instant::now() + LAST_CALL;
-        for handler in started {
-            if timeout_at(until, handler.stop()).await.is_err() {
-                warn!("a handler's `stop` takes too long and is cut");
+        let ending = Ending::new(&self.config.drain);
+        let work = async {
+            let result = self.run_started(&ending).await;
+            ending.leave();
+            for handler in started {
+                tokio::select! {
+                    () = handler.stop() => {}
+                    () = ending.after(share::STOP) => warn!("a handler's `stop` takes too long and is cut"),
+                }
             }
+            result
+        };
+        tokio::select! {
+            result = work => result,
+            () = ending.keep_time(shutdown) => Err(RunError::new(RunErrorKind::System, "the clock stopped")),
         }
-        result
     }
 
     async fn start_handlers(&self) -> Result<Vec<Arc<dyn tidemill_core::Handler>>, RunError> {
@@ -138,7 +149,7 @@ impl Worker {
         Ok(started)
     }
 
-    async fn run_started(&self, shutdown: impl Future<Output = ()> + Send) -> Result<Summary, RunError> {
+    async fn run_started(&self, ending: &Ending) -> Result<Summary, RunError> {
         let io = Arc::new(match self.one_runtime {
             true => IoThreads::current(),
             false => IoThreads::start(self.config.runtime.io_threads)?,
@@ -148,9 +159,8 @@ impl Worker {
             true => Some(crate::admin::start(&self.config.admin, Arc::clone(&self.shared)).await?),
             false => None,
         };
-        tokio::pin!(shutdown);
         // Last of what may fail: what is open must be closed again.
-        if !self.open_sinks(&mut shutdown).await? {
+        if !self.open_sinks(ending).await? {
             return Ok(self.summary());
         }
         let force_sinks = CancellationToken::new();
@@ -158,18 +168,26 @@ impl Worker {
         info!(
             broker = self.config.mqtt.url,
             group = self.config.group.name,
-            instances = self.config.instances,
+            instances = %self.config.instances,
             "worker starts"
         );
 
-        let result = Fleet::new(self, &io, &outlets).run(shutdown).await;
+        let result = Fleet::new(self, &io, &outlets).run(ending).await;
 
         // No instance is left, so these are the last handles: the engines write what they have and end.
         drop(outlets);
-        let flushed = timeout_at(Instant::now() + LAST_CALL, async { while engines.next().await.is_some() {} }).await;
-        if flushed.is_err() {
+        let flushed = async { while engines.next().await.is_some() {} };
+        tokio::pin!(flushed);
+        let in_time = tokio::select! {
+            () = &mut flushed => true,
+            () = ending.after(share::LAST_CALL) => false,
+        };
+        if !in_time {
             force_sinks.cancel();
-            while engines.next().await.is_some() {}
+            tokio::select! {
+                () = &mut flushed => {}
+                () = ending.after(share::CLOSE) => warn!("a sink takes too long to close and is cut"),
+            }
         }
         let summary = self.summary();
         info!(
@@ -184,7 +202,7 @@ impl Worker {
     }
 
     /// Opens all sinks, or none. `false` when the worker is asked to end before that.
-    async fn open_sinks(&self, mut shutdown: impl Future<Output = ()> + Unpin) -> Result<bool, RunError> {
+    async fn open_sinks(&self, ending: &Ending) -> Result<bool, RunError> {
         for (at, plan) in self.sinks.iter().enumerate() {
             let end = tokio::select! {
                 opened = sink::open(&plan.name, &*plan.sink, &plan.settings) => match opened {
@@ -194,7 +212,7 @@ impl Worker {
                         Err(RunError::new(RunErrorKind::SinkOpen, text).with_source(error))
                     }
                 },
-                () = &mut shutdown => Ok(false),
+                () = ending.leaving() => Ok(false),
             };
             for opened in &self.sinks[..at] {
                 if !matches!(timeout_at(Instant::now() + LAST_CALL, opened.sink.close()).await, Ok(Ok(()))) {

@@ -1,22 +1,100 @@
 //! The signals that ask a process to end. The library installs no signal handler unless this is called.
+//!
+//! The first asks to leave without loss, the second to end at once, and the third is the system's: it ends the process
+//! as if no handler had ever been there.
 
-/// Waits for SIGINT or SIGTERM. Where the system refuses to say, it waits for ever.
-pub async fn shutdown_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
+use std::fmt;
+use std::future::Future;
 
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(error) => {
-            tracing::error!(error = %error, "SIGTERM cannot be awaited; stop this program with SIGINT");
-            let _ = tokio::signal::ctrl_c().await;
-            return;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What the future that is given to [`Worker::run_until`](crate::Worker::run_until) ends with: how a second request is
+/// made, after which the worker does not wait any longer for what is unfinished.
+pub trait Shutdown: Send {
+    /// Ready when the worker is asked a second time.
+    fn again(self) -> impl Future<Output = ()> + Send;
+}
+
+/// There is no second request.
+impl Shutdown for () {
+    async fn again(self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The signals that come after the first.
+pub struct Signals {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signals")
+    }
+}
+
+impl Signals {
+    fn listen() -> Self {
+        let listen = |kind, name: &str| {
+            signal(kind)
+                .inspect_err(|error| tracing::error!(%error, "{name} cannot be awaited; stop this program another way"))
+                .ok()
+        };
+        Self {
+            terminate: listen(SignalKind::terminate(), "SIGTERM"),
+            interrupt: listen(SignalKind::interrupt(), "SIGINT"),
         }
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        result = tokio::signal::ctrl_c() => if let Err(error) = result {
-            tracing::error!(error = %error, "SIGINT cannot be awaited");
-            terminate.recv().await;
-        },
+    }
+
+    /// Waits for the next SIGINT or SIGTERM; for ever where the system refuses to say. Cancel-safe.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            () = received(self.terminate.as_mut()) => {}
+            () = received(self.interrupt.as_mut()) => {}
+        }
+    }
+}
+
+impl Shutdown for Signals {
+    async fn again(mut self) {
+        self.next().await;
+        let always = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+            if let Err(error) = signal_hook::flag::register_conditional_default(signal, always.clone()) {
+                tracing::error!(%error, signal, "a third signal will not end this program; SIGKILL does");
+            }
+        }
+    }
+}
+
+async fn received(signal: Option<&mut Signal>) {
+    if let Some(signal) = signal
+        && signal.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Waits for SIGINT or SIGTERM; for ever where the system refuses to say. What it ends with waits for the next.
+pub async fn shutdown_signal() -> Signals {
+    let mut signals = Signals::listen();
+    signals.next().await;
+    signals
+}
+
+/// SIGHUP, which asks to read the configuration again. A process at a terminal is left to end with it.
+pub(super) struct Hangups(Option<Signal>);
+
+impl Hangups {
+    pub(super) fn listen() -> Self {
+        let at_terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
+        Self(if at_terminal { None } else { signal(SignalKind::hangup()).ok() })
+    }
+
+    /// Waits for the next; for ever where there are none. Cancel-safe.
+    pub(super) async fn next(&mut self) {
+        received(self.0.as_mut()).await;
     }
 }

@@ -8,7 +8,8 @@ use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::config::{Config, ConfigProblem, MAX_INSTANCES};
+use super::scaling::{Scaling, ScalingDecision, ScalingStatus};
+use crate::config::{Config, ElasticConfig, Instances};
 use crate::error::BuildError;
 use crate::observe::{Busy, Metrics, Outcome, Snapshot};
 use crate::session::link::Link;
@@ -31,10 +32,8 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) group: Option<String>,
-    /// Whether more than one instance makes sense.
-    may_scale: bool,
     /// How many instances there should be.
-    pub(crate) wanted: watch::Sender<u32>,
+    pub(crate) scaling: Scaling,
     pub(crate) window: usize,
     #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "only the admin server reads it"))]
     pub(crate) registry: prometheus::Registry,
@@ -70,8 +69,11 @@ impl Shared {
     ) -> Self {
         Self {
             group: config.group.name.clone(),
-            may_scale: config.group.name.is_some() || config.broadcast,
-            wanted: watch::Sender::new(config.instances),
+            scaling: Scaling::new(
+                config.instances,
+                config.elastic.clone(),
+                config.group.name.is_some() || config.broadcast,
+            ),
             window,
             registry,
             metrics,
@@ -127,7 +129,7 @@ impl Shared {
     /// Whether as many instances as are wanted are connected and subscribed, and the worker is not leaving.
     pub(crate) fn is_ready(&self) -> bool {
         let ready = self.lock().iter().filter(|member| member.status.phase() == Phase::Ready).count();
-        !self.is_draining() && ready >= *self.wanted.borrow() as usize
+        !self.is_draining() && ready >= self.scaling.wanted() as usize
     }
 
     /// Sinks that keep the worker from being called ready, and why.
@@ -166,6 +168,7 @@ impl Shared {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let members = self.lock();
         Snapshot {
+            wanted: self.scaling.wanted(),
             phases: members.iter().map(|member| member.status.phase()).collect(),
             occupied: members.iter().map(|member| member.status.occupied()).sum(),
             capacity: self.window * members.len(),
@@ -175,9 +178,15 @@ impl Shared {
         }
     }
 
+    /// Routes with events that are not finished, and how many.
+    pub(crate) fn unfinished_by_route(&self) -> Vec<(Box<str>, u64)> {
+        let routes = self.routes.iter().map(|route| (route.clone(), self.metrics.unfinished(route)));
+        routes.filter(|(_, events)| *events > 0).collect()
+    }
+
     pub(crate) fn status(&self) -> WorkerStatus {
         let (received, finished) = self.metrics.totals(&self.routes);
-        let instances = self.members().iter().map(|member| InstanceStatus::of(member, self.window)).collect();
+        let instances: Vec<_> = self.members().iter().map(|member| InstanceStatus::of(member, self.window)).collect();
         WorkerStatus {
             version: env!("CARGO_PKG_VERSION"),
             group: self.group.clone(),
@@ -191,8 +200,36 @@ impl Shared {
             unfinished: received.saturating_sub(finished.iter().sum()),
             paused_routes: self.paused_routes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             sinks: self.sinks.iter().map(|sink| sink.status()).collect(),
+            scaling: self.scaling.status(u32::try_from(instances.len()).unwrap_or(u32::MAX)),
             instances,
         }
+    }
+
+    /// An operator asks for a number of instances; `None` gives the number back to the configuration.
+    pub(crate) fn ask(&self, instances: Option<u32>) -> Result<(), BuildError> {
+        let decision = match instances {
+            Some(instances) => self.scaling.hold(instances)?,
+            None => self.scaling.release(),
+        };
+        self.report(decision);
+        Ok(())
+    }
+
+    /// The configuration file says something else.
+    pub(crate) fn configure(&self, instances: Instances, elastic: ElasticConfig) {
+        self.report(self.scaling.configure(instances, elastic));
+    }
+
+    /// The load asks for another number of instances.
+    pub(crate) fn decide(&self, from: u32, to: u32, reason: impl std::fmt::Display) {
+        self.report(self.scaling.decide(from, to, reason));
+    }
+
+    /// The number of instances has changed: log and metric.
+    fn report(&self, decision: Option<ScalingDecision>) {
+        let Some(ScalingDecision { from, to, by, reason, .. }) = decision else { return };
+        self.metrics.scaled(from, to, by);
+        tracing::info!(from, to, by = by.label(), reason, "worker scales");
     }
 }
 
@@ -225,6 +262,8 @@ pub struct WorkerStatus {
     pub paused_routes: Vec<Box<str>>,
     /// The sinks, the built-in ones last.
     pub sinks: Vec<SinkStatus>,
+    /// How many instances there should be, and who says so.
+    pub scaling: ScalingStatus,
     /// The instances.
     pub instances: Vec<InstanceStatus>,
 }
@@ -307,21 +346,22 @@ impl WorkerHandle {
         self.0.stuck()
     }
 
-    /// Sets how many instances there should be. Instances that are too many leave without loss, those with the highest
-    /// numbers first. Returns at once; [`settled`](Self::settled) waits until it is so.
+    /// Sets how many instances there should be, until [`scale_auto`](Self::scale_auto). Instances that are too many leave
+    /// without loss, those with the highest numbers first. Returns at once; [`settled`](Self::settled) waits until it is
+    /// so.
     ///
     /// # Errors
-    /// The number is 0 or above 1024, or the worker has no group, in which more than one would make sense.
+    /// The number is 0 or above 1024 or outside the limits of an elastic worker, or the worker has no group, in which more
+    /// than one would make sense.
     pub fn scale(&self, instances: u32) -> Result<(), BuildError> {
-        let wrong = |why: &str, fix: &str| Err(BuildError::of(vec![ConfigProblem::new("instances", why, fix)]));
-        if !(1..=MAX_INSTANCES).contains(&instances) {
-            return wrong("a worker has 1 to 1024 instances", "ask for a number in that range");
-        }
-        if instances > 1 && !self.0.may_scale {
-            return wrong("without a group every instance would get every event", "set group.name to share the events");
-        }
-        self.0.wanted.send_replace(instances);
-        Ok(())
+        self.0.ask(Some(instances))
+    }
+
+    /// Gives the number of instances back to the configuration: to the load, between the limits of `instances`, or to
+    /// its fixed number. Returns at once.
+    pub fn scale_auto(&self) {
+        // Only a number can be refused.
+        let _ = self.0.ask(None);
     }
 
     /// Waits until as many instances as are wanted are connected and subscribed, whatever the sinks do. Cancel-safe.
@@ -331,7 +371,7 @@ impl WorkerHandle {
 
     /// Waits until exactly as many instances as are wanted are there, all connected and subscribed. Cancel-safe.
     pub async fn settled(&self) {
-        self.wait_until(|shared| shared.is_ready() && shared.lock().len() == *shared.wanted.borrow() as usize).await;
+        self.wait_until(|shared| shared.is_ready() && shared.lock().len() == shared.scaling.wanted() as usize).await;
     }
 
     async fn wait_until(&self, condition: impl Fn(&Shared) -> bool) {

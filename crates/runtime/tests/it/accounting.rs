@@ -111,7 +111,7 @@ async fn run(mix: Mix) {
     let broker = Broker::start(BrokerConfig::in_memory().with_quirks(quirks).with_trace(100_000)).await.unwrap();
     let broker = std::sync::Arc::new(broker);
     let mut config = config_of(mix.version);
-    config.instances = mix.instances;
+    config.instances = mix.instances.into();
     config.mqtt.window = mix.window;
     config.mqtt.qos = mix.qos;
     if mix.drop {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidemill_runtime::RunErrorKind;
+use tidemill_runtime::config::Instances;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -165,6 +166,7 @@ async fn the_number_of_instances_can_be_changed_with_the_token_and_only_with_it(
     assert_eq!(put("Authorization: Basic open sesame\r\n", body).await, 401);
     assert_eq!(put(right, "two").await, 400);
     assert_eq!(put(right, "{\"instances\": 2, \"replicas\": 3}").await, 400);
+    assert_eq!(put(right, "{\"instances\": \"many\"}").await, 400);
     assert_eq!(put(right, "{\"instances\": 0}").await, 422);
     assert!((400..500).contains(&put(right, &" ".repeat(100_000)).await));
     assert_eq!(rig.handle.status().instances.len(), 1, "nothing has changed so far");
@@ -172,6 +174,38 @@ async fn the_number_of_instances_can_be_changed_with_the_token_and_only_with_it(
     let _second = rig.subscribed().await;
     rig.handle.settled().await;
     assert_eq!(rig.handle.status().instances.len(), 2);
+}
+
+#[tokio::test]
+async fn an_operator_holds_an_elastic_number_within_its_limits_and_gives_it_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "open sesame\n").unwrap();
+    let mut config = with_admin();
+    config.admin.token_file = Some(file);
+    config.instances = Instances::Elastic { min: 1, max: 3 };
+    let mut rig = Rig::start(config, |worker| worker.add_route(route(Fine)));
+    let address = rig.handle.admin_address().await;
+    let _first = rig.subscribed().await;
+    let put = async |body: &str| {
+        let (status, body) =
+            request_with(address, "PUT", "/instances", "Authorization: Bearer open sesame\r\n", body).await;
+        let shown = serde_json::from_str::<serde_json::Value>(&body).unwrap_or_default()["scaling"].clone();
+        (status, body, shown)
+    };
+    let (status, told, _) = put("{\"instances\": 4}").await;
+    assert!(status == 422 && told.contains("limits are 1 to 3"), "{told}");
+    let (status, _, shown) = put("{\"instances\": 2}").await;
+    assert_eq!((status, &shown["mode"], &shown["wanted"]), (202, &"held".into(), &2.into()));
+    assert_eq!((&shown["min"], &shown["max"]), (&1.into(), &3.into()));
+    let last = &shown["last_decision"];
+    assert_eq!((&last["from"], &last["to"], &last["by"]), (&1.into(), &2.into(), &"operator".into()));
+    assert_eq!(last["reason"], "an operator asked for it");
+    assert!(last["at"].as_str().unwrap().ends_with('Z'), "{last}");
+    let _second = rig.subscribed().await;
+    rig.handle.settled().await;
+    let (status, _, shown) = put("{\"instances\": \"auto\"}").await;
+    assert_eq!((status, &shown["mode"], &shown["wanted"]), (202, &"elastic".into(), &2.into()));
 }
 
 #[tokio::test]

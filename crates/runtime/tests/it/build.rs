@@ -17,7 +17,7 @@ fn all_mistakes_are_reported_at_once_with_their_keys() {
     let mut config = config();
     config.mqtt.url = "tcp://broker".to_owned();
     config.mqtt.window = 0;
-    config.instances = 0;
+    config.instances = 0.into();
     config.group.name = Some("a/b".to_owned());
     config.mqtt.password_file = Some("/no/such/file".into());
     config.dead_letters.sink = Some("letters".to_owned());

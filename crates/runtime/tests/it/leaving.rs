@@ -223,7 +223,7 @@ async fn a_worker_that_has_not_got_its_suback_leaves_by_the_book() {
 #[tokio::test(start_paused = true)]
 async fn all_instances_leave_and_a_worker_that_leaves_is_not_ready() {
     let mut config = config();
-    config.instances = 3;
+    config.instances = 3.into();
     let mut rig = Rig::with_handler(config, Fine);
     let mut brokers = Vec::new();
     for _ in 0..3 {
@@ -259,4 +259,16 @@ async fn without_a_group_the_plain_filters_are_unsubscribed() {
     broker.accept_ping().await;
     broker.expect_disconnect().await;
     rig.ended().await.unwrap();
+}
+
+/// Whoever sends requests by `/readyz` must stop before the group is left.
+#[tokio::test(start_paused = true)]
+async fn a_worker_is_not_ready_any_more_when_its_unsubscribe_arrives() {
+    let mut rig = Rig::with_handler(config(), Fine);
+    let mut broker = rig.subscribed().await;
+    rig.handle.ready().await;
+    rig.stop();
+    broker.expect_unsubscribe().await;
+    let status = rig.handle.status();
+    assert!(!status.ready && status.draining);
 }

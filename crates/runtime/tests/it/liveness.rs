@@ -88,7 +88,7 @@ async fn a_worker_that_handles_events_is_alive_at_any_qos() {
             .build()
             .unwrap();
         worker.set(built.handle()).unwrap();
-        let running = tokio::spawn(built.run_until(std::future::pending()));
+        let running = tokio::spawn(built.run_until(std::future::pending::<()>()));
         broker.accept().await;
         broker.accept_subscribe().await;
         // The first one holds up all acknowledgements.

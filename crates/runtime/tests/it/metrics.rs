@@ -11,7 +11,7 @@ const GAUGE: MetricType = MetricType::GAUGE;
 const HISTOGRAM: MetricType = MetricType::HISTOGRAM;
 
 /// Name, type, labels. Removing or changing a line breaks somebody's dashboard.
-const CONTRACT: [(&str, MetricType, &[&str]); 26] = [
+const CONTRACT: [(&str, MetricType, &[&str]); 28] = [
     ("tidemill_attempts_failed_total", COUNTER, &["route"]),
     ("tidemill_build_info", GAUGE, &["version"]),
     ("tidemill_busy_ratio", GAUGE, &[]),
@@ -22,9 +22,11 @@ const CONTRACT: [(&str, MetricType, &[&str]); 26] = [
     ("tidemill_events_unfinished", GAUGE, &[]),
     ("tidemill_handler_duration_seconds", HISTOGRAM, &["route"]),
     ("tidemill_instances", GAUGE, &["phase"]),
+    ("tidemill_instances_wanted", GAUGE, &[]),
     ("tidemill_oldest_unfinished_seconds", GAUGE, &[]),
     ("tidemill_publish_to_handle_seconds", HISTOGRAM, &["route"]),
     ("tidemill_retries_total", COUNTER, &["route"]),
+    ("tidemill_scaling_decisions_total", COUNTER, &["by", "direction"]),
     ("tidemill_sink_batch_records", HISTOGRAM, &["sink"]),
     ("tidemill_sink_batches_total", COUNTER, &["result", "sink"]),
     ("tidemill_sink_breaker_open", GAUGE, &["sink"]),
@@ -107,7 +109,7 @@ async fn everything_is_there_before_the_first_event() {
 async fn the_scaling_signals_follow_the_load() {
     let (handler, mut calls) = Calls::new();
     let mut config = config();
-    config.instances = 2;
+    config.instances = 2.into();
     config.mqtt.window = 10;
     let mut rig = Rig::with_handler(config, handler);
     let mut first = rig.subscribed().await;

@@ -216,7 +216,7 @@ async fn a_handler_that_hangs_does_not_keep_a_worker_that_must_stop() {
 async fn one_instance_that_must_stop_lets_the_others_leave_by_the_book() {
     let (handler, mut calls) = Calls::new();
     let mut config = config();
-    config.instances = 2;
+    config.instances = 2.into();
     let mut rig = Rig::with_handler(config, handler);
     let mut first = rig.subscribed().await;
     let mut second = rig.subscribed().await;
@@ -234,7 +234,7 @@ async fn one_instance_that_must_stop_lets_the_others_leave_by_the_book() {
 #[tokio::test(start_paused = true)]
 async fn an_instance_that_comes_back_does_not_disturb_the_others() {
     let mut config = config_of(MqttVersion::V5);
-    config.instances = 2;
+    config.instances = 2.into();
     let mut rig = Rig::with_handler(config, Fine);
     let mut first = rig.subscribed().await;
     let mut second = rig.subscribed().await;

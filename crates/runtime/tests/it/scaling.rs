@@ -77,7 +77,7 @@ async fn a_number_that_makes_no_sense_is_refused_and_changes_nothing() {
 async fn an_instance_that_is_asked_back_while_it_leaves_is_replaced() {
     let (handler, mut calls) = Calls::new();
     let mut config = config();
-    config.instances = 2;
+    config.instances = 2.into();
     let mut rig = Rig::with_handler(config, handler);
     let (_, _first) = joined(&mut rig).await;
     let (_, mut second) = joined(&mut rig).await;

@@ -45,7 +45,7 @@ impl Counted {
 async fn handlers_start_before_the_connection_and_stop_after_the_last_event() {
     let counted = Counted::default();
     let mut config = config();
-    config.instances = 2;
+    config.instances = 2.into();
     let mut rig = Rig::with_handler(config, counted.clone());
     let mut first = rig.subscribed().await;
     let mut second = rig.subscribed().await;
@@ -157,7 +157,7 @@ async fn a_connector_that_fails_is_asked_again_and_quoted() {
         .add_route(route(Fine))
         .build()
         .unwrap();
-    let error = worker.run_until(std::future::pending()).await.unwrap_err();
+    let error = worker.run_until(std::future::pending::<()>()).await.unwrap_err();
     assert!(told(&error).contains("open the tunnel: no key"), "{}", told(&error));
     let asked = asked.load(Ordering::SeqCst);
     assert!((5..100).contains(&asked), "asked {asked} times within a minute");

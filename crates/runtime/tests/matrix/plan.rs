@@ -251,7 +251,7 @@ impl Plan {
     /// The worker's configuration.
     pub(crate) fn config(&self) -> Config {
         let mut config = Config::default();
-        config.instances = self.instances;
+        config.instances = self.instances.into();
         config.group.name = Some("g".to_owned());
         config.mqtt.version = self.version;
         config.mqtt.qos = self.qos;

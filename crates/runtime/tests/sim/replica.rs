@@ -127,7 +127,7 @@ impl Sink for Dead {
 fn config(scenario: &Scenario, name: &str, instances: u32) -> Config {
     let mut config = Config::default();
     config.group.name = Some("g".to_owned());
-    config.instances = instances;
+    config.instances = instances.into();
     if scenario.durable {
         config.identity.mode = IdentityMode::Durable;
         config.identity.replica = Some(name.to_owned());

@@ -106,7 +106,7 @@ impl Rig {
 
 #[tokio::test(start_paused = true)]
 async fn a_durable_instance_that_is_leaving_is_not_pushed_out_by_its_successor() {
-    let rig = Rig::start(MqttVersion::V5, |config| config.instances = 2).await;
+    let rig = Rig::start(MqttVersion::V5, |config| config.instances = 2.into()).await;
     let mut publisher = rig.publisher().await;
     for number in 0..8 {
         publisher.publish_acked(&format!("t/{number}"), "x").await;
@@ -131,7 +131,7 @@ async fn a_durable_instance_that_is_leaving_is_not_pushed_out_by_its_successor()
 #[tokio::test(start_paused = true)]
 async fn scaling_in_while_the_connection_is_down_leaves_no_session_with_events_behind() {
     for version in [MqttVersion::V5, MqttVersion::V3_1_1] {
-        let rig = Rig::start(version, |config| config.instances = 2).await;
+        let rig = Rig::start(version, |config| config.instances = 2.into()).await;
         let mut publisher = rig.publisher().await;
         rig.faults.refuse(true);
         for number in 0..8 {

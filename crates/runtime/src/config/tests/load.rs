@@ -24,7 +24,7 @@ fn environment_overrides_file_overrides_defaults() {
     let directory = tempfile::tempdir().unwrap();
     let path = write(directory.path(), "a.toml", "instances = 3\n[mqtt]\nwindow = 7\nkeep_alive = '5s'\n");
     let config = Config::loader().file(path).env(&[("TIDEMILL_MQTT__WINDOW", "9")]).load().unwrap();
-    assert_eq!((config.instances, config.mqtt.window), (3, 9));
+    assert_eq!((config.instances, config.mqtt.window), (3.into(), 9));
     assert_eq!(config.mqtt.keep_alive, Duration::from_secs(5));
     assert_eq!(config.mqtt.topic_alias_max, Config::default().mqtt.topic_alias_max);
 }
@@ -86,7 +86,7 @@ fn variables_are_read_as_what_their_key_is() {
     ])
     .unwrap();
     let mut expected = Config::default();
-    expected.instances = 4;
+    expected.instances = 4.into();
     expected.broadcast = true;
     expected.mqtt.url = "mqtt://broker.example".into();
     expected.mqtt.version = MqttVersion::V5;
@@ -157,7 +157,7 @@ url = "x"
         r#"broadcast (line 3): expected true or false, got the text "yes": write true"#,
         r#"dispatch.order (line 19): expected "keyed" or "unordered", got the text "keyd": did you mean "keyed"?"#,
         r#"drain.deadline (TIDEMILL_DRAIN__DEADLINE): expected a duration such as "30s", got the text "30": add a unit, as in 30s or 30ms"#,
-        r#"instances (line 2): expected a whole number from 1 to 1024, got the text "four": write a whole number"#,
+        r#"instances (line 2): expected a whole number from 1 to 1024 or limits such as { min = 2, max = 8 }, got the text "four": write a whole number"#,
         r#"log.format (line 21): expected "auto", "text" or "json", got the text "JSON": write "json""#,
         r#"mqtt.connect_timeout (line 8): expected a duration such as "30s", got the text "10": add a unit, as in 10s or 10ms"#,
         r#"mqtt.keep_alive (line 7): expected a duration such as "30s", got the number 30: write "30s""#,
@@ -225,7 +225,7 @@ fn an_unknown_variable_is_refused_with_the_nearest_known_one() {
 #[test]
 fn an_unknown_key_without_a_near_one_lists_the_keys_of_its_section() {
     let found = lines(Config::from_toml("[drain]\nflux_capacitor = 1"));
-    assert_eq!(found, ["drain.flux_capacitor (line 2): unknown key: remove it; the keys here are deadline"]);
+    assert_eq!(found, ["drain.flux_capacitor (line 2): unknown key: remove it; the keys here are deadline, force"]);
 }
 
 #[test]
@@ -322,4 +322,15 @@ fn the_environment_of_the_process_is_filtered_by_prefix() {
     let variables = super::super::Lookup::variables(&super::super::ProcessEnv, "CARGO_MANIFEST_");
     assert!(variables.iter().any(|(name, value)| name == "CARGO_MANIFEST_DIR" && value == env!("CARGO_MANIFEST_DIR")));
     assert!(variables.iter().all(|(name, _)| name.starts_with("CARGO_MANIFEST_")));
+}
+
+#[test]
+fn numbers_that_are_not_whole_are_read_from_a_file_and_from_the_environment() {
+    let config = Config::loader().text("[elastic]\ngrow_at = 1\n[kill_switch]\nfailure_ratio = 0.25");
+    let config = config.env(&[("TIDEMILL_ELASTIC__MAX_CPU", "0.75")]).load().unwrap();
+    let found = (config.elastic.grow_at, config.kill_switch.failure_ratio, config.elastic.max_cpu);
+    assert!(found == (1.0, 0.25, 0.75), "{found:?}");
+    let found = lines(Config::from_toml("[elastic]\ngrow_at = '0.5'\nmax_cpu = 'much'"));
+    assert!(found[0].ends_with("write 0.5 without quotes"), "{found:?}");
+    assert!(found[1].contains("expected a number such as 0.5"), "{found:?}");
 }

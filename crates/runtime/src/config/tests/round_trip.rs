@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::super::units::{format_bytes, format_duration, parse_bytes, parse_duration};
-use super::super::{Config, LogFormat, MqttVersion, Order, Overflow, WillConfig};
+use super::super::{Config, Instances, LogFormat, MqttVersion, Order, Overflow, WillConfig};
 use super::lines;
 
 #[test]
@@ -123,7 +123,10 @@ prop_compose! {
         [version, order, overflow, text_log] in any::<[bool; 4]>(),
     ) -> Config {
         let mut config = Config::default();
-        config.instances = instances;
+        config.instances = match broadcast {
+            true => instances.into(),
+            false => Instances::Elastic { min: instances, max: u32::from(window) },
+        };
         config.broadcast = broadcast;
         config.mqtt.version = if version { MqttVersion::V5 } else { MqttVersion::V3_1_1 };
         config.mqtt.window = window;

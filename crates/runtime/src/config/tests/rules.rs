@@ -43,12 +43,12 @@ fn the_defaults_are_valid_and_need_no_warning() {
 #[test]
 fn what_cannot_work_is_refused_under_its_key() {
     let cases: &[(&str, Change)] = &[
-        ("instances", |c| c.instances = 0),
+        ("instances", |c| c.instances = 0.into()),
         ("instances", |c| {
             c.group.name = Some("g".into());
-            c.instances = 1025;
+            c.instances = 1025.into();
         }),
-        ("instances", |c| c.instances = 2),
+        ("instances", |c| c.instances = 2.into()),
         ("broadcast", |c| {
             c.group.name = Some("g".into());
             c.broadcast = true;
@@ -156,11 +156,11 @@ fn tls_options_that_cannot_work_are_refused_under_their_key() {
 fn what_can_work_passes() {
     let cases: &[Change] = &[
         |c| {
-            c.instances = 1024;
+            c.instances = 1024.into();
             c.group.name = Some("thermostats".into());
         },
         |c| {
-            c.instances = 3;
+            c.instances = 3.into();
             c.broadcast = true;
         },
         |c| {
@@ -186,7 +186,7 @@ fn what_can_work_passes() {
 #[test]
 fn all_broken_rules_are_reported_at_once() {
     let config = changed(|c| {
-        c.instances = 5000;
+        c.instances = 5000.into();
         c.mqtt.url = "broker".into();
         c.mqtt.qos = QoS::ExactlyOnce;
         c.mqtt.session_expiry = Duration::from_secs(60);
@@ -202,7 +202,7 @@ fn all_broken_rules_are_reported_at_once() {
 fn the_reasons_that_matter_most_are_said_in_words() {
     let reason = |change: Change| changed(change).validate().unwrap_err().to_string();
     assert_eq!(
-        reason(|c| c.instances = 2),
+        reason(|c| c.instances = 2.into()),
         "instances: without a group every instance would get every event: \
          set group.name to share the events, or broadcast = true if that is meant"
     );

@@ -1,10 +1,11 @@
 //! A worker at the end of in-memory pipes, with the broker's ends in the test's hands.
 
+use std::future::Future;
 use std::time::Duration;
 
 use prometheus::Registry;
 use tidemill_core::{Handler, async_trait};
-use tidemill_runtime::{BoxStream, Config, Connector, RunError, SessionError, Summary};
+use tidemill_runtime::{BoxStream, Config, Connector, RunError, SessionError, Shutdown, Summary};
 use tidemill_runtime::{Worker, WorkerBuilder, WorkerHandle};
 use tidemill_testkit::script::ScriptedBroker;
 use tokio::io::DuplexStream;
@@ -64,15 +65,34 @@ impl Rig {
         capacity: usize,
         assemble: impl FnOnce(WorkerBuilder) -> WorkerBuilder,
     ) -> Self {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        Self::assembled(config, capacity, assemble, stop, async move { stopped.cancelled().await })
+    }
+
+    /// Starts a worker that runs until `shutdown` instead of [`stop`](Self::stop).
+    pub(crate) fn start_until<T: Shutdown + 'static>(
+        config: Config,
+        assemble: impl FnOnce(WorkerBuilder) -> WorkerBuilder,
+        shutdown: impl Future<Output = T> + Send + 'static,
+    ) -> Self {
+        Self::assembled(config, PIPE, assemble, CancellationToken::new(), shutdown)
+    }
+
+    fn assembled<T: Shutdown + 'static>(
+        config: Config,
+        capacity: usize,
+        assemble: impl FnOnce(WorkerBuilder) -> WorkerBuilder,
+        stop: CancellationToken,
+        shutdown: impl Future<Output = T> + Send + 'static,
+    ) -> Self {
         let (brokers, connections) = mpsc::channel(64);
         let registry = Registry::new();
         let builder =
             Worker::builder(config).connector(Pipes { brokers, capacity }).registry(registry.clone()).on_one_runtime();
         let worker = assemble(builder).build().expect("the worker is set up rightly");
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
         let handle = worker.handle();
-        let running = tokio::spawn(worker.run_until(async move { stopped.cancelled().await }));
+        let running = tokio::spawn(worker.run_until(shutdown));
         Self { handle, registry, connections, stop, running }
     }
 

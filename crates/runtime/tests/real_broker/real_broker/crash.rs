@@ -15,7 +15,7 @@ async fn a_broker_that_is_killed_and_comes_back_finds_its_workers_again() {
     for version in BOTH {
         let mut config = config(broker.url());
         config.mqtt.version = version;
-        config.instances = 2;
+        config.instances = 2.into();
         let counted = Counted::default();
         let worker = Running::joined(config.clone(), Slow(counted.clone(), Duration::from_millis(1))).await;
         let publisher = publisher(&config);

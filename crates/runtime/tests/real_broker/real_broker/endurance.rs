@@ -61,7 +61,7 @@ async fn handlers_that_block_their_threads_for_longer_than_the_keep_alive_cost_n
     let Some(broker) = mosquitto(MosquittoConfig::default()).await else { return };
     let mut config = config(broker.url());
     config.mqtt.keep_alive = Duration::from_secs(2);
-    config.instances = 2;
+    config.instances = 2.into();
     let counted = Counted::default();
     let worker = Running::joined(config.clone(), Blocking(counted.clone(), Duration::from_secs(5))).await;
     let publisher = publisher(&config);

@@ -13,7 +13,7 @@ async fn hands_over(url: &str, version: MqttVersion) {
     const EVENTS: u32 = 3000;
     let mut config = config(url);
     config.mqtt.version = version;
-    config.instances = 2;
+    config.instances = 2.into();
     config.mqtt.window = 64;
     let counted = Counted::default();
     let handler = Slow(counted.clone(), Duration::from_millis(2));
@@ -58,32 +58,4 @@ async fn with_the_embedded_broker_every_event_is_handled_once() {
     }
     assert_eq!(broker.stats().redelivered, 0);
     broker.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn with_instances_that_come_and_go_every_event_is_handled_once() {
-    const EVENTS: u32 = 2000;
-    let Some(broker) = mosquitto(MosquittoConfig::default()).await else { return };
-    let mut config = config(broker.url());
-    config.mqtt.window = 64;
-    let counted = Counted::default();
-    let worker = Running::joined(config.clone(), Slow(counted.clone(), Duration::from_millis(2))).await;
-    let publishing = tokio::spawn({
-        let publisher = publisher(&config);
-        async move {
-            for start in (0..EVENTS).step_by(50) {
-                publish(&publisher, events(start..start + 50)).await;
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-    });
-    for instances in [4, 1, 3, 2] {
-        worker.handle.scale(instances).unwrap();
-        let settled = tokio::time::timeout(Duration::from_secs(20), worker.handle.settled());
-        settled.await.expect("the instances come and go");
-    }
-    publishing.await.unwrap();
-    until(|| counted.distinct() == EVENTS as usize).await;
-    let summary = worker.leave().await;
-    assert_eq!((counted.repeated(), summary.handled, summary.abandoned), (0, u64::from(EVENTS), 0));
 }

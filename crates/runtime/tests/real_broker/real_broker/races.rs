@@ -50,7 +50,7 @@ async fn nothing_is_lost_or_acknowledged_wrongly_while_connections_are_cut_all_t
         keeper.subscribe("$share/g/t/#", tidemill_core::QoS::AtLeastOnce).await;
         keeper.cut();
         let mut config = config(broker.url());
-        config.instances = 3;
+        config.instances = 3.into();
         config.runtime.io_threads = 2;
         config.mqtt.window = 100;
         config.mqtt.reconnect.min = Duration::from_millis(1);

@@ -13,7 +13,7 @@ use super::support::*;
 /// Two instances share some hundred events, handle each once, and leave.
 async fn works(mut config: Config) {
     const EVENTS: u32 = 300;
-    config.instances = 2;
+    config.instances = 2.into();
     let counted = Counted::default();
     let worker = Running::joined(config.clone(), Slow(counted.clone(), Duration::ZERO)).await;
     let publisher = publisher(&config);

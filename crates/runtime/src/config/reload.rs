@@ -1,0 +1,279 @@
+//! A configuration file that changes while its worker runs: noticing it, and telling what can be applied from what
+//! takes effect at the next start.
+//!
+//! INVARIANT: what the code of the worker has set stays set; a file that is wrong changes nothing.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::units::{self, DurationText};
+use super::{Config, ConfigErrors, ConfigProblem, Loader};
+
+/// What happens when the configuration file changes while the worker runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ReloadConfig {
+    /// How often the file is looked at. `instances` and `[elastic]` are applied at once, SIGHUP asks for a look out of
+    /// turn, every other change takes effect at the next start and is logged. `0s`: the file is never looked at again.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "DurationText")]
+    pub every: Duration,
+}
+
+impl Default for ReloadConfig {
+    fn default() -> Self {
+        // Reading a small file costs nothing, and whoever changed it is still looking.
+        Self { every: Duration::from_secs(5) }
+    }
+}
+
+/// Where a configuration was read from. It is no part of what the configuration says.
+#[derive(Clone, Default)]
+pub(crate) struct Source(Option<Arc<Origin>>);
+
+struct Origin {
+    path: PathBuf,
+    text: String,
+    loader: Loader,
+    loaded: Config,
+}
+
+impl Source {
+    /// It was read from this file by this loader.
+    pub(super) fn file(path: PathBuf, text: String, loader: Loader, loaded: &Config) -> Self {
+        // A change of the working directory must not change which file is meant. Links stay as they are: it is a link
+        // that changes when Kubernetes renews a mounted file.
+        let path = std::path::absolute(&path).unwrap_or(path);
+        Self(Some(Arc::new(Origin { path, text, loader, loaded: loaded.clone() })))
+    }
+}
+
+impl PartialEq for Source {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its text may hold passwords.
+        f.debug_tuple("Source").field(&self.0.as_ref().map(|origin| &origin.path)).finish()
+    }
+}
+
+/// What a change of the file means for the running worker.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// The configuration that now holds.
+    pub(crate) config: Config,
+    /// Keys that were applied.
+    pub(crate) applied: Vec<String>,
+    /// Keys that take effect at the next start.
+    pub(crate) at_next_start: Vec<String>,
+    /// Keys that the code of the worker has set: the file does not change them.
+    pub(crate) overridden: Vec<String>,
+}
+
+/// Watches the file of a configuration.
+pub(crate) struct FileWatch {
+    origin: Arc<Origin>,
+    /// The text that was looked at last, whether it was right or wrong.
+    seen: Option<String>,
+    /// What the file said when it was last right.
+    loaded: Config,
+    /// What the worker runs with.
+    running: Config,
+}
+
+impl fmt::Debug for FileWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileWatch").field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
+impl FileWatch {
+    /// `None` when the configuration was not read from a file.
+    pub(crate) fn new(config: &Config) -> Option<Self> {
+        let origin = Arc::clone(config.source.0.as_ref()?);
+        let (seen, loaded) = (Some(origin.text.clone()), origin.loaded.clone());
+        Some(Self { origin, seen, loaded, running: config.clone() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.origin.path
+    }
+
+    /// The content of the file; `None` when it cannot be read. Blocks for as long as the file system takes.
+    pub(crate) fn read(path: &Path) -> Option<String> {
+        std::fs::read_to_string(path).ok()
+    }
+
+    /// Whether this content was not looked at yet.
+    pub(crate) fn is_new(&self, text: Option<&String>) -> bool {
+        self.seen.as_ref() != text
+    }
+
+    /// Takes in new content: `None` when nothing that counts has changed. Blocks for as long as it takes to look at the
+    /// files that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; the worker goes on with what it has.
+    pub(crate) fn take(&mut self, text: Option<String>) -> Result<Option<Change>, ConfigErrors> {
+        self.seen.clone_from(&text);
+        let Some(text) = text else {
+            let why = format!("{} cannot be read any more", self.path().display());
+            return Err(ConfigProblem::new("configuration file", why, "put it back").into());
+        };
+        let loaded = self.origin.loader.load_again(&text, self.path())?;
+        let change = self.compare(&loaded);
+        change.config.validate()?;
+        change.config.check_files()?;
+        self.loaded = loaded;
+        self.running = change.config.clone();
+        let silent = change.applied.is_empty() && change.at_next_start.is_empty() && change.overridden.is_empty();
+        Ok((!silent).then_some(change))
+    }
+
+    fn compare(&self, loaded: &Config) -> Change {
+        let [before, after, running] = [&self.loaded, loaded, &self.running].map(flat);
+        let mut change = Change {
+            config: self.running.clone(),
+            applied: Vec::new(),
+            at_next_start: Vec::new(),
+            overridden: Vec::new(),
+        };
+        let mut keys: Vec<&String> = before.iter().chain(&after).map(|(key, _)| key).collect();
+        keys.sort();
+        keys.dedup();
+        let value = |table: &[(String, Value)], key: &str| {
+            table.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+        };
+        for key in keys {
+            if value(&before, key) == value(&after, key) {
+                continue;
+            }
+            if value(&before, key) != value(&running, key) {
+                change.overridden.push(key.clone());
+            } else if key == "instances" || key.starts_with("elastic.") {
+                change.applied.push(key.clone());
+            } else {
+                change.at_next_start.push(key.clone());
+            }
+        }
+        // Its text hides it.
+        if self.loaded.mqtt.password != loaded.mqtt.password
+            && !change.at_next_start.iter().any(|key| key == "mqtt.password")
+        {
+            change.at_next_start.push("mqtt.password".to_owned());
+        }
+        if change.applied.iter().any(|key| key == "instances") {
+            change.config.instances = loaded.instances;
+        }
+        if change.applied.iter().any(|key| key.starts_with("elastic.")) {
+            change.config.elastic = loaded.elastic.clone();
+        }
+        change
+    }
+}
+
+/// The values by their keys.
+fn flat(config: &Config) -> Vec<(String, Value)> {
+    fn walk(prefix: &str, table: Table, into: &mut Vec<(String, Value)>) {
+        for (name, value) in table {
+            let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+            match value {
+                // One value, whatever its form.
+                Value::Table(table) if key != "instances" => walk(&key, table, into),
+                value => into.push((key, value)),
+            }
+        }
+    }
+    let mut values = Vec::new();
+    if let Ok(table) = Table::try_from(config) {
+        walk("", table, &mut values);
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Instances;
+    use super::*;
+
+    struct File {
+        _directory: tempfile::TempDir,
+        path: PathBuf,
+    }
+
+    fn file(text: &str) -> File {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mill.toml");
+        std::fs::write(&path, text).unwrap();
+        File { _directory: directory, path }
+    }
+
+    fn load(file: &File) -> Config {
+        Config::loader().file(&file.path).env(&[("TIDEMILL_MQTT__WINDOW", "7")]).load().unwrap()
+    }
+
+    #[test]
+    fn instances_are_applied_and_other_keys_are_named_for_the_next_start() {
+        let file = file("instances = 2\n[group]\nname = 'g'\n[mqtt]\npassword = 'a'\nkeep_alive = '30s'");
+        let mut watch = FileWatch::new(&load(&file)).unwrap();
+        let text = "instances = { min = 1, max = 4 }\n[group]\nname = 'h'\n[mqtt]\npassword = 'b'\nkeep_alive = '30s'\n\
+                    window = 9\n[elastic]\ngrow_at = 0.9";
+        let change = watch.take(Some(text.to_owned())).unwrap().unwrap();
+        assert_eq!(change.config.instances, Instances::Elastic { min: 1, max: 4 });
+        assert_eq!((&*change.config.group.name.unwrap(), change.config.mqtt.window), ("g", 7));
+        assert_eq!(change.applied, ["elastic.grow_at", "instances"]);
+        assert_eq!(change.at_next_start, ["group.name", "mqtt.password"], "the variable still overrides the window");
+        assert!(!watch.is_new(Some(&text.to_owned())));
+        assert!(watch.take(Some(format!("{text} # no more"))).unwrap().is_none(), "nothing that counts has changed");
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_changes_nothing_and_all_its_problems_are_told() {
+        let file = file("instances = 2\n[group]\nname = 'g'");
+        let mut watch = FileWatch::new(&load(&file)).unwrap();
+        let errors = watch.take(Some("instances = 'x'\n[grup]\nname = 'g'".to_owned())).unwrap_err();
+        assert_eq!(errors.problems().len(), 2, "{errors}");
+        assert!(errors.to_string().contains("mill.toml:1"), "{errors}");
+        let errors = watch.take(Some("instances = 2000\n[group]\nname = 'g'".to_owned())).unwrap_err();
+        assert!(errors.to_string().contains("1 to 1024"), "{errors}");
+        assert!(watch.take(None).is_err());
+        assert!(watch.take(Some("instances = 2\n[group]\nname = 'g'".to_owned())).unwrap().is_none());
+        let change = watch.take(Some("instances = 3\n[group]\nname = 'g'".to_owned())).unwrap().unwrap();
+        assert_eq!(change.config.instances, 3);
+    }
+
+    #[test]
+    fn what_the_code_has_set_stays_set_and_completes_the_file() {
+        let file = file("instances = 1");
+        let mut config = load(&file);
+        config.group.name = Some("from code".to_owned());
+        let mut watch = FileWatch::new(&config).unwrap();
+        let change = watch.take(Some("instances = 3\n[group]\nname = 'g'".to_owned())).unwrap().unwrap();
+        assert_eq!((change.applied, change.overridden), (vec!["instances".to_owned()], vec!["group.name".to_owned()]));
+        assert_eq!(change.config.group.name.as_deref(), Some("from code"));
+
+        config.instances = 5.into();
+        let mut watch = FileWatch::new(&config).unwrap();
+        let change = watch.take(Some("instances = 3".to_owned())).unwrap().unwrap();
+        assert_eq!((change.config.instances, change.overridden), (Instances::Fixed(5), vec!["instances".to_owned()]));
+    }
+
+    #[test]
+    fn a_configuration_without_a_file_is_not_watched_and_the_file_shows_nowhere() {
+        assert!(FileWatch::new(&Config::from_toml("instances = 2").unwrap()).is_none());
+        let file = file("[mqtt]\npassword = 'hunter2'");
+        let config = load(&file);
+        assert!(!format!("{config:?} {:?}", FileWatch::new(&config)).contains("hunter2"));
+    }
+}
