@@ -99,3 +99,27 @@ fn push_payload(lines: &mut Vec<u8>, payload: &[u8]) -> Result<(), String> {
         Some(at) => Err(format!("payload has a line break at byte {at}: write it with the format ndjson")),
     }
 }
+
+/// Appends the record as the object of an NDJSON line, without the line break.
+///
+/// # Errors
+/// Why it cannot be one; what was appended then is to be cut off.
+#[cfg(feature = "http")]
+pub(crate) fn push_envelope(text: &mut Vec<u8>, record: &Record) -> Result<(), String> {
+    ndjson::push(text, record).map_err(|error| error.to_string())
+}
+
+/// Appends a payload that is JSON, on one line.
+///
+/// # Errors
+/// It is no JSON that common parsers take.
+#[cfg(feature = "http")]
+pub(crate) fn push_json(text: &mut Vec<u8>, payload: &[u8]) -> Result<(), String> {
+    match std::str::from_utf8(payload) {
+        Ok(payload) if json::is_portable(payload) => {
+            ndjson::push_json(text, payload);
+            Ok(())
+        }
+        _ => Err("payload is no JSON: send records one by one, or with their envelope".to_owned()),
+    }
+}

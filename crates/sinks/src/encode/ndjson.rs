@@ -86,7 +86,7 @@ fn push_payload(line: &mut Vec<u8>, record: &Record) -> io::Result<()> {
 }
 
 /// Copies valid JSON. A raw line break in it can only be white space between its tokens, so a blank says the same.
-fn push_json(line: &mut Vec<u8>, text: &str) {
+pub(super) fn push_json(line: &mut Vec<u8>, text: &str) {
     let start = line.len();
     line.extend_from_slice(text.as_bytes());
     let mut rest = &mut line[start..];

@@ -1,0 +1,74 @@
+//! A record as a command.
+//!
+//! Invariant: a record with an idempotency key is written and remembered in one step, or neither.
+
+use redis::Cmd;
+use tidemill_core::Record;
+
+use super::config::{RedisConfig, RedisInto};
+use crate::Escape;
+
+/// Writes unless the key is remembered. A script runs alone and is persisted as a whole; a write that fails is not
+/// remembered.
+const ONCE: &str = "if not redis.call('SET',KEYS[1],1,'NX','PX',ARGV[1]) then return false end \
+                    local r=redis.pcall(unpack(ARGV,2)) \
+                    if type(r)=='table' and r.err then redis.call('DEL',KEYS[1]) end \
+                    return r";
+
+/// # Errors
+/// The record does not fit the key's template: why.
+pub(super) fn of(config: &RedisConfig, record: &Record) -> Result<Cmd, String> {
+    let key = config.key.render(record, Escape::None).map_err(|error| error.to_string())?;
+    let words = words(config, key.as_bytes(), record);
+    let remember = u64::try_from(config.remember.as_millis()).unwrap_or(u64::MAX);
+    let mut command = Cmd::new();
+    if let (Some(id), 1..) = (&record.idempotency_key, remember) {
+        command.arg("EVAL").arg(ONCE).arg(2).arg(format!("{}{id}", config.remember_prefix)).arg(&*key).arg(remember);
+    }
+    for word in words {
+        command.arg(word);
+    }
+    Ok(command)
+}
+
+fn words(config: &RedisConfig, key: &[u8], record: &Record) -> Vec<Vec<u8>> {
+    let mut words: Vec<Vec<u8>> = Vec::new();
+    let mut push = |word: &[u8]| words.push(word.to_vec());
+    match config.into {
+        RedisInto::Stream { max_len } => {
+            push(b"XADD");
+            push(key);
+            if max_len > 0 {
+                push(b"MAXLEN");
+                push(b"~");
+                push(max_len.to_string().as_bytes());
+            }
+            push(b"*");
+            push(b"payload");
+            push(&record.payload);
+            let topic = record.topic.as_ref().map(|topic| topic.as_str().as_bytes());
+            let content_type = record.content_type.as_deref().map(str::as_bytes);
+            let fields = [("key", record.key.as_deref()), ("topic", topic), ("content_type", content_type)];
+            for (name, value) in fields {
+                if let Some(value) = value {
+                    push(name.as_bytes());
+                    push(value);
+                }
+            }
+            for (name, value) in &record.headers {
+                push(format!("header:{name}").as_bytes());
+                push(value.as_bytes());
+            }
+        }
+        RedisInto::List => [b"RPUSH", key, &record.payload].into_iter().for_each(push),
+        RedisInto::Channel => [b"PUBLISH", key, &record.payload].into_iter().for_each(push),
+        RedisInto::Value { expires } => {
+            [b"SET", key, &record.payload].into_iter().for_each(&mut push);
+            if !expires.is_zero() {
+                push(b"PX");
+                push(expires.as_millis().max(1).to_string().as_bytes());
+            }
+        }
+    }
+    words
+}
