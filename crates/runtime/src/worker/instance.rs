@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidemill_core::topic::TopicName;
 use tidemill_core::{Handler, Scope};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use crate::observe::Metrics;
 use crate::router::Router;
 use crate::session::link::Link;
 use crate::session::transport::Connector;
-use crate::session::{Backoff, ConnectOptions, Connection, Outgoing, Parting, PartingCell};
+use crate::session::{Backoff, ConnectOptions, Connection, Manifest, Outgoing, Parting, PartingCell, Place};
 use crate::session::{SessionError, Settings, Status};
 use crate::sink::SinkHandle;
 
@@ -58,6 +59,12 @@ pub(super) struct Plan {
     /// Per route, the place of the subscription that brings its events.
     pub(super) covers: Vec<usize>,
     pub(super) metrics: Metrics,
+    /// Where the worker says that it is present, if it does.
+    pub(super) presence: Option<TopicName>,
+    /// Where a canary is sent at the start, if one is.
+    pub(super) canary: Option<String>,
+    /// What the broker may hold for this replica, where that is written down.
+    pub(super) manifest: Option<Arc<Manifest>>,
 }
 
 /// What the instances need while the worker runs, and what holds the sinks open.
@@ -119,6 +126,12 @@ impl Plan {
         self.identity.is_durable()
     }
 
+    /// Slots beyond `count` for which the broker may still have a session, from an earlier run of this replica.
+    pub(super) fn ghosts(&self, count: u32) -> Vec<u32> {
+        let slots = self.manifest.as_ref().map(|manifest| manifest.slots()).unwrap_or_default();
+        slots.into_iter().filter(|slot| *slot >= count).collect()
+    }
+
     /// Runs an instance to its end.
     pub(super) async fn run(
         &self,
@@ -144,6 +157,7 @@ impl Plan {
             leave: stop.leave.clone(),
             force: stop.force.clone(),
             parting: Arc::clone(&stop.parting),
+            place: self.manifest.as_ref().map(|manifest| Place::new(manifest, seat.slot)),
         };
         let metrics = self.metrics.instance(&id);
         let busy = metrics.busy();

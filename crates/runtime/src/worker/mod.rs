@@ -2,6 +2,7 @@
 
 mod broker_sink;
 mod builder;
+mod canary;
 mod fleet;
 mod identity;
 mod instance;
@@ -19,5 +20,4 @@ pub use run::{Summary, Worker};
 pub use signal::shutdown_signal;
 pub use state::{InstanceStatus, WorkerHandle, WorkerStatus};
 
-#[cfg(feature = "admin")]
 pub(crate) use state::Shared;
