@@ -7,7 +7,9 @@
 //!  └ running     read -> decode -> link -> ... -> link -> window -> PUBACKs  (one session)
 //!     ├ wire       buffered bytes    ├ codec     packets (properties of PUBLISH: properties)
 //!     ├ window     ack order         ├ outgoing  publications
-//!     └ link       the hand-off to the dispatcher
+//!     ├ link       the hand-off to the dispatcher
+//!     ├ subscriptions, aliases, keep_alive, leaving   one concern of the session each
+//!     └ manifest   what the broker may hold for the next process (over all sessions, in a file)
 //! ```
 
 mod aliases;
