@@ -65,6 +65,9 @@ pub(crate) async fn send_canary(
         Ok(Ok(opened)) => opened,
         Ok(Err(error)) => {
             connector.unusable(turn);
+            if let Some(reference) = error.server_reference() {
+                connector.redirect(reference);
+            }
             return Err(error);
         }
         Err(_) => {
