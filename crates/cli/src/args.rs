@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::dead::DeadArgs;
 use crate::demo::DemoArgs;
 use crate::doctor::DoctorArgs;
+use crate::group::GroupArgs;
 
 /// Horizontally scalable event-processing workers on MQTT.
 #[derive(Debug, Parser)]
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Demo(Box<DemoArgs>),
     /// Looks at dead letters, replays and drops them, where they lie in a topic or in a file.
     Dead(Box<DeadArgs>),
+    /// Shows the workers of a group, of all replicas, as they say of themselves.
+    Group(Box<GroupArgs>),
     /// Finds out by trying what a broker does with groups, which known one it behaves like, and which settings suit it.
     Doctor(Box<DoctorArgs>),
 }

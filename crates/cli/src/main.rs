@@ -1,13 +1,17 @@
 //! The `tidemill` program. Every command is a module of its own; this file only picks one.
 
 mod args;
+mod client;
+mod connect;
 mod dead;
 mod demo;
 mod doctor;
 mod exit;
+mod group;
 mod logs;
 mod paint;
 mod scene;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -22,6 +26,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Dead(args) => dead::run(&args),
+        Command::Group(args) => group::run(&args),
         Command::Demo(args) => demo::run(&args),
         // It has an exit code of its own for a broker that cannot be used.
         Command::Doctor(args) => return doctor::run(&args),

@@ -13,7 +13,7 @@ use tidemill::topic::TopicName;
 use tidemill::{Properties, Publication};
 
 /// What a worker tells of a letter, in this order and before the publisher's own properties.
-const TOLD: [&str; 9] = [
+const TOLD: [&str; 11] = [
     "tidemill-reason",
     "tidemill-error",
     "tidemill-attempts",
@@ -23,6 +23,8 @@ const TOLD: [&str; 9] = [
     "tidemill-qos",
     "tidemill-first-seen",
     "tidemill-last-seen",
+    "tidemill-response-topic",
+    "tidemill-correlation-data",
 ];
 
 /// Counts the replays of an event; stands among its own properties.
@@ -189,6 +191,12 @@ impl Letter {
             properties.response_topic.clone_from(&carried.response_topic);
             properties.correlation_data.clone_from(&carried.correlation_data);
         }
+        if let Some(topic) = self.told("tidemill-response-topic") {
+            properties.response_topic = Some(topic.to_owned());
+        }
+        if let Some(data) = self.told("tidemill-correlation-data").and_then(unhex) {
+            properties.correlation_data = Some(data.into());
+        }
         properties.content_type.clone_from(&self.content_type);
         properties.user = self.own.iter().filter(|(name, _)| name != REPLAY_COUNT).cloned().collect();
         properties.user.push((REPLAY_COUNT.to_owned(), (self.replays() + 1).to_string()));
@@ -290,6 +298,18 @@ pub(super) mod tests {
             assert_eq!(letter.put_back().unwrap().payload, text, "put back as it came");
         }
         assert!(unhex("f").is_none() && unhex("gg").is_none());
+    }
+
+    #[test]
+    fn a_replay_awaits_its_answer_where_the_original_event_did() {
+        let mut told = headers("r", "attempts", "a/b");
+        told.push(("tidemill-response-topic".to_owned(), "answers/7".to_owned()));
+        told.push(("tidemill-correlation-data".to_owned(), "00ff".to_owned()));
+        let filed = Letter::of_headers(told, None, Bytes::from_static(b"x")).unwrap();
+        let properties = *filed.replay().unwrap().properties.unwrap();
+        assert_eq!(properties.response_topic.as_deref(), Some("answers/7"));
+        assert_eq!(properties.correlation_data.as_deref(), Some(&[0x00, 0xFF][..]));
+        assert!(properties.user.iter().all(|(name, _)| name == REPLAY_COUNT), "{:?}", properties.user);
     }
 
     #[test]

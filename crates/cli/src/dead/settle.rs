@@ -10,7 +10,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tidemill::{Publication, PublishError, Publisher, async_trait, report};
+use tidemill::{Publication, PublishError, Publisher, Receipt, async_trait, report};
 use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
@@ -65,7 +65,7 @@ pub(super) trait Publish: Send + Sync {
     async fn start(
         &self,
         publication: Publication,
-    ) -> Result<oneshot::Receiver<Result<(), PublishError>>, PublishError>;
+    ) -> Result<oneshot::Receiver<Result<Receipt, PublishError>>, PublishError>;
 
     /// Why it takes so long.
     fn trouble(&self) -> Option<String>;
@@ -76,7 +76,7 @@ impl Publish for Publisher {
     async fn start(
         &self,
         publication: Publication,
-    ) -> Result<oneshot::Receiver<Result<(), PublishError>>, PublishError> {
+    ) -> Result<oneshot::Receiver<Result<Receipt, PublishError>>, PublishError> {
         Self::start(self, publication).await
     }
 
@@ -89,7 +89,7 @@ impl Publish for Publisher {
 struct Open<P> {
     held: Held<P>,
     fate: Fate,
-    answer: Option<oneshot::Receiver<Result<(), PublishError>>>,
+    answer: Option<oneshot::Receiver<Result<Receipt, PublishError>>>,
 }
 
 /// See the module's description.
@@ -204,7 +204,10 @@ impl<'a, P: Send> Settler<'a, P> {
         Ok(())
     }
 
-    async fn start(&self, publication: Publication) -> Result<oneshot::Receiver<Result<(), PublishError>>, Failure> {
+    async fn start(
+        &self,
+        publication: Publication,
+    ) -> Result<oneshot::Receiver<Result<Receipt, PublishError>>, Failure> {
         let Some(publisher) = self.publisher else {
             return Err(Failure::Run("there is no broker to publish to".to_owned()));
         };
@@ -218,10 +221,13 @@ impl<'a, P: Send> Settler<'a, P> {
     /// The broker's answer: that it has it, or why not.
     async fn answered(
         &self,
-        answer: oneshot::Receiver<Result<(), PublishError>>,
+        answer: oneshot::Receiver<Result<Receipt, PublishError>>,
     ) -> Result<Result<(), String>, Failure> {
         match timeout(self.patience, answer).await {
-            Ok(Ok(Ok(()))) => Ok(Ok(())),
+            Ok(Ok(Ok(receipt))) if receipt.no_subscribers => {
+                Ok(Err("nobody is subscribed to its topic, so that the broker has thrown it away".to_owned()))
+            }
+            Ok(Ok(Ok(_))) => Ok(Ok(())),
             Ok(Ok(Err(PublishError::Closed)) | Err(_)) => Err(self.stopped(Some(&PublishError::Closed))),
             Ok(Ok(Err(error))) => Ok(Err(report(&error))),
             Err(_) => Err(self.stopped(None)),

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::letter::Letter;
 use crate::exit::Failure;
+use crate::terminal::{clean, print};
 
 /// Characters of an error in the table.
 const ERROR_CHARS: usize = 80;
@@ -110,14 +111,6 @@ impl Printer {
 pub(super) fn say(text: &str) {
     // A closed terminal is no reason to stop in the middle of something.
     let _ = writeln!(io::stderr(), "{text}");
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(|error| Failure::Run(format!("write to standard output: {error}"))),
-    }
 }
 
 fn row(Shown { number, letter, .. }: Shown<'_>) -> [String; 9] {
@@ -237,11 +230,6 @@ fn shortened(text: &str) -> String {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-/// Control characters as they are written in code: a payload must not move a terminal's cursor.
-fn clean(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 #[cfg(test)]

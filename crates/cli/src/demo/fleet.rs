@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidemill::topic::TopicName;
-use tidemill::{Config, Publication, PublishError, Publisher};
+use tidemill::{Config, Publication, PublishError, Publisher, Receipt};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -261,7 +261,7 @@ fn narrow(value: u64) -> u32 {
 }
 
 /// Tells how a publication ended.
-type Confirmation = oneshot::Receiver<Result<(), PublishError>>;
+type Confirmation = oneshot::Receiver<Result<Receipt, PublishError>>;
 
 /// Publications that were handed over and are not confirmed, oldest first.
 struct Unconfirmed<'a> {
@@ -303,7 +303,9 @@ impl Unconfirmed<'_> {
             let Some((device, seq, outcome)) = self.waiting.front_mut() else { break };
             tokio::select! {
                 biased;
-                outcome = outcome => outcome.unwrap_or(Err(PublishError::Closed))?,
+                outcome = outcome => {
+                    outcome.unwrap_or(Err(PublishError::Closed))?;
+                }
                 () = self.errand.give_up.cancelled() => return Ok(()),
             }
             self.errand.confirm(*device, *seq);

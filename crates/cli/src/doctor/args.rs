@@ -1,15 +1,11 @@
 //! The options of `tidemill doctor`, checked.
-//!
-//! No message here repeats the URL: people put passwords there.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use tidemill::Config;
-use tidemill::config::MqttConfig;
 use tidemill::topic::TopicName;
 
+use crate::connect::{ConnectArgs, Reach};
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
@@ -45,21 +41,11 @@ pub(crate) enum Versions {
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DoctorArgs {
-    /// The broker: mqtt://, mqtts://, ws:// or wss://, host and port
-    #[arg(long, value_name = "URL")]
-    pub(crate) broker: String,
+    #[command(flatten)]
+    pub(crate) connection: ConnectArgs,
     /// Versions of MQTT to try
     #[arg(long, value_name = "VERSION", default_value = "both")]
     pub(crate) version: Versions,
-    /// User name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) username: Option<String>,
-    /// File that holds the password
-    #[arg(long, value_name = "FILE", requires = "username")]
-    pub(crate) password_file: Option<PathBuf>,
-    /// PEM file with the certificates to trust, for mqtts:// and wss:// [default: those of the system]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
     /// What the topics of the probes start with; access rules must allow it
     #[arg(long, value_name = "TOPIC", default_value = "tidemill/doctor")]
     pub(crate) prefix: String,
@@ -72,11 +58,11 @@ pub(crate) struct DoctorArgs {
 }
 
 impl DoctorArgs {
-    /// The connection that they describe.
+    /// The way to the broker that they describe.
     ///
     /// # Errors
     /// What cannot be right, in terms of the options.
-    pub(crate) fn mqtt(&self) -> Result<MqttConfig, Failure> {
+    pub(crate) fn reach(&self) -> Result<Reach, Failure> {
         let is_bounded = (MIN_TIMEOUT..=MAX_TIMEOUT).contains(&self.timeout);
         if !is_bounded {
             return Err(Failure::Usage("--timeout must lie between 1s and 10m".to_owned()));
@@ -85,26 +71,6 @@ impl DoctorArgs {
             let why = "--prefix must be a topic without wildcards, of at most 128 bytes, that starts with no $";
             return Err(Failure::Usage(why.to_owned()));
         }
-        let mut config = Config::default();
-        config.mqtt.url.clone_from(&self.broker);
-        config.mqtt.username.clone_from(&self.username);
-        config.mqtt.password_file.clone_from(&self.password_file);
-        config.mqtt.tls.ca_file.clone_from(&self.ca_file);
-        config
-            .validate()
-            .and_then(|()| config.check_files())
-            .map_err(|errors| Failure::Usage(in_options(&errors.to_string())))?;
-        Ok(config.mqtt)
+        self.connection.reach((self.timeout / 4).clamp(Duration::from_millis(500), Duration::from_secs(4)))
     }
-}
-
-/// What the library says about its configuration keys, in terms of the options that set them.
-pub(super) fn in_options(text: &str) -> String {
-    const OPTIONS: [(&str, &str); 4] = [
-        ("mqtt.url", "--broker"),
-        ("mqtt.username", "--username"),
-        ("mqtt.password_file", "--password-file"),
-        ("mqtt.tls.ca_file", "--ca-file"),
-    ];
-    OPTIONS.iter().fold(text.to_owned(), |text, (key, option)| text.replace(key, option))
 }

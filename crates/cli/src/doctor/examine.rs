@@ -3,13 +3,13 @@
 use tidemill_testkit::wire::Version;
 use tokio::time::{Instant, timeout_at};
 
-use super::client::Trouble;
 use super::probe::basics::{self, Passing};
 use super::probe::death;
 use super::probe::sharing::sharing;
 use super::probe::window;
 use super::site::Site;
 use super::tell::{self, Examination, Level, Seen, announced, ms};
+use crate::client::Trouble;
 
 /// Examines the broker until the deadline.
 ///

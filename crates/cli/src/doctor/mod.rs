@@ -11,7 +11,6 @@
 
 mod advice;
 mod args;
-mod client;
 mod evidence;
 mod examine;
 mod matching;
@@ -28,10 +27,11 @@ use tokio::time::{Instant, timeout};
 
 pub(crate) use args::DoctorArgs;
 
-use args::{Versions, in_options};
+use args::Versions;
 use report::Report;
 use site::Site;
 
+use crate::connect::in_options;
 use crate::exit::{self, Failure};
 use crate::paint::Paint;
 
@@ -51,14 +51,8 @@ pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
 
 /// Examines the broker and reports; whether a group can work on it.
 fn examine(args: &DoctorArgs) -> Result<bool, Failure> {
-    let mqtt = args.mqtt()?;
-    let connector =
-        tidemill::connector(&mqtt).map_err(|error| Failure::Usage(in_options(&tidemill::report(&error))))?;
-    let password = mqtt.read_password().map_err(|problem| Failure::Usage(in_options(&problem.to_string())))?;
-    let login = mqtt
-        .username
-        .clone()
-        .map(|user| (user, password.map(|password| password.expose().to_owned()).unwrap_or_default()));
+    let reach = args.reach()?;
+    let broker = reach.broker.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -68,7 +62,7 @@ fn examine(args: &DoctorArgs) -> Result<bool, Failure> {
         Versions::V3_1_1 => &[Version::V4],
         Versions::Both => &[Version::V5, Version::V4],
     };
-    let site = Site::new(connector, login, &args.prefix, args.timeout);
+    let site = Site::new(reach, &args.prefix);
     let result = runtime.block_on(async {
         let deadline = Instant::now() + args.timeout;
         let probing = async {
@@ -81,7 +75,6 @@ fn examine(args: &DoctorArgs) -> Result<bool, Failure> {
         let _ = timeout(CLEANING, Box::pin(site.clean_up())).await;
         found
     });
-    let broker = mqtt.broker().map(|address| address.to_string()).unwrap_or_default();
     let found = result.map_err(|why| Failure::Run(format!("{broker} cannot be examined: {}", in_options(&why))))?;
 
     if found.evidence.shared().is_none() {

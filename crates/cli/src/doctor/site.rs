@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tidemill::Connector;
-use tidemill_testkit::wire::{Version, v5};
+use tidemill_testkit::wire::Version;
 
-use super::client::{Client, Hello};
+use crate::client::{Client, Hello};
+use crate::connect::Reach;
 
 const ALPHABET: &[u8] = b"bcdfghjkmnpqrstvwxz23456789";
 /// Shortest time without an event after which no more are expected.
@@ -17,10 +17,7 @@ const MAX_QUIET: Duration = Duration::from_millis(1500);
 
 /// The place of a run.
 pub(super) struct Site {
-    pub(super) connector: Arc<dyn Connector>,
-    login: Option<v5::Login>,
-    /// How long an answer may take.
-    pub(super) patience: Duration,
+    pub(super) reach: Reach,
     run: String,
     prefix: String,
     /// Round trip that is rarely exceeded, in nanoseconds.
@@ -42,27 +39,16 @@ impl fmt::Debug for Site {
 }
 
 impl Site {
-    pub(super) fn new(
-        connector: Arc<dyn Connector>,
-        login: Option<(String, String)>,
-        prefix: &str,
-        timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(reach: Reach, prefix: &str) -> Self {
         let run: String = (0..8).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect();
         Self {
-            connector,
-            login: login.map(|(user, password)| v5::Login::new(user, password)),
-            patience: (timeout / 4).clamp(Duration::from_millis(500), Duration::from_secs(4)),
+            reach,
             prefix: format!("{}/{run}", prefix.trim_end_matches('/')),
             run,
             slow_ns: AtomicU64::new(0),
             clients: AtomicU64::new(0),
             left: Mutex::default(),
         }
-    }
-
-    pub(super) fn login(&self) -> Option<v5::Login> {
-        self.login.clone()
     }
 
     /// A topic of this run.
@@ -92,8 +78,8 @@ impl Site {
     }
 
     /// A new client whose session ends with its connection.
-    pub(super) async fn client(&self, version: Version) -> Result<Client, super::client::Trouble> {
-        Client::connect(self, Hello::new(version, self.client_id())).await
+    pub(super) async fn client(&self, version: Version) -> Result<Client, crate::client::Trouble> {
+        Client::connect(&self.reach, Hello::new(version, self.client_id())).await
     }
 
     /// Notes that this session will have to be removed.
@@ -112,7 +98,7 @@ impl Site {
     pub(super) async fn clean_up(&self) {
         let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
         for (version, id) in left.sessions {
-            if let Ok(client) = Client::connect(self, Hello::new(version, id)).await {
+            if let Ok(client) = Client::connect(&self.reach, Hello::new(version, id)).await {
                 client.bye().await;
             }
         }

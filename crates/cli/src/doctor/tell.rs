@@ -5,11 +5,11 @@ use std::time::Duration;
 use tidemill::profile::{Known, OfflineMembers, ReceiveMaximum};
 use tidemill_testkit::wire::{Version, v5};
 
-use super::client::Client;
 use super::evidence::{Cap, Death, Evidence, Return, Shared};
 use super::probe::basics::{Filtering, Size};
 use super::probe::sharing::Sharing;
 use super::probe::window::Room;
+use crate::client::Client;
 
 /// What a finding means for a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

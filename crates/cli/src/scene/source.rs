@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use tidemill::topic::TopicName;
-use tidemill::{Event, Publication, PublishError, Publisher, QoS, report};
+use tidemill::{Event, Publication, PublishError, Publisher, QoS, Receipt, report};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -131,11 +131,11 @@ async fn run(
     Ok(())
 }
 
-type Unconfirmed = FuturesUnordered<tokio::sync::oneshot::Receiver<Result<(), PublishError>>>;
+type Unconfirmed = FuturesUnordered<tokio::sync::oneshot::Receiver<Result<Receipt, PublishError>>>;
 
 async fn confirmed(unconfirmed: &mut Unconfirmed) -> Result<(), PublishError> {
     match unconfirmed.next().await {
-        None | Some(Ok(Ok(()))) => Ok(()),
+        None | Some(Ok(Ok(_))) => Ok(()),
         Some(Ok(Err(error))) => Err(error),
         Some(Err(_)) => Err(PublishError::Closed),
     }

@@ -17,6 +17,7 @@ use tidemill_testkit::wire::{Version, v5};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+const Q0: QoS = QoS::AtMostOnce;
 const Q1: QoS = QoS::AtLeastOnce;
 
 /// What a run of the program ended with.
@@ -104,6 +105,13 @@ impl Peer {
     async fn letters(&mut self, all: &[(&str, &str, &str)]) {
         for (route, topic, payload) in all {
             self.letter(route, topic, payload).await;
+        }
+    }
+
+    /// Subscribes to all topics of letters, without a thought of ever reading.
+    async fn listen(&mut self) {
+        for filter in ["t/#", "u/#"] {
+            self.0.subscribe(filter, Q0).await;
         }
     }
 
@@ -336,6 +344,7 @@ async fn a_replay_that_is_asked_to_stop_finishes_what_it_began() {
 async fn a_letter_without_its_topic_stays_and_the_others_go() {
     let (_broker, url, mut peer) = five().await;
     peer.0.publish_acked("tidemill/dead/x", "no letter").await;
+    peer.listen().await;
     let ran = dead(&url, &["replay", "--all"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.err.contains("5 replayed") && ran.err.contains("1 not replayed and kept"), "{}", ran.err);
@@ -351,10 +360,22 @@ async fn a_replay_that_the_broker_refuses_stays() {
     dead(&url, &["subscribe"]).await.good();
     let mut peer = Peer::connect(broker.addr().unwrap(), "peer").await;
     peer.letters(&FIVE).await;
+    peer.listen().await;
     let ran = dead(&url, &["replay", "--all"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.err.contains("4 replayed") && ran.err.contains("letter 3: "), "{}", ran.err);
     assert_eq!(payloads(&url).await, ["three"]);
+}
+
+/// The broker takes it, says that nobody is subscribed, and throws it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_nobody_would_hear_stays() {
+    let (_broker, url, mut peer) = five().await;
+    peer.0.subscribe("t/#", Q0).await;
+    let ran = dead(&url, &["replay", "--all"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("4 replayed") && ran.err.contains("nobody is subscribed"), "{}", ran.err);
+    assert_eq!(payloads(&url).await, ["five"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 
 mod dead;
 mod doctor;
+mod group;
 mod mosquitto;
 mod processes;
 mod scene;

@@ -61,7 +61,7 @@ pub use reload::ReloadConfig;
 pub use secret::Secret;
 pub use sections::{
     AdminConfig, DeadLetterConfig, DispatchConfig, DrainConfig, Expired, GroupConfig, IdentityConfig, IdentityMode,
-    KillSwitchConfig, LogConfig, LogFormat, Order, Overflow, RetryConfig, RuntimeConfig,
+    KillSwitchConfig, LogConfig, LogFormat, Order, Overflow, PresenceConfig, RetryConfig, RuntimeConfig, Verify,
 };
 pub use sinks::{SinkSettings, SinkStart};
 

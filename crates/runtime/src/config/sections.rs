@@ -11,14 +11,81 @@ use super::units::{self, AddressText, DurationText};
 use super::{ConfigProblem, Secret, validate};
 
 /// The group that shares the events of its subscriptions.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct GroupConfig {
-    // Unset by default: a name that two different workers share by accident splits events between them.
     /// Share name of the group: instances with the same name and the same routes share the events. Unset: a plain
     /// subscription, where every instance receives every event.
     pub name: Option<String>,
+    /// Whether a worker tries at its start, with an event of its own, that the broker shares at all: some grant shared
+    /// subscriptions and deliver nothing through them. `auto`: where `mqtt.broker` does not say, and no route of the
+    /// worker would take that event for one of its own.
+    pub verify: Verify,
+    /// Topic below which that event is published and subscribed to. Where access rules forbid it, a warning says so.
+    pub verify_topic: String,
+    /// What the worker lets others know of itself.
+    pub presence: PresenceConfig,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        Self {
+            // A name that two different workers share by accident splits events between them.
+            name: None,
+            // A group that waits for ever without a word is worse than one event too many.
+            verify: Verify::Auto,
+            // Beside the devices' topics, and recognisable.
+            verify_topic: "tidemill/canary".into(),
+            presence: PresenceConfig::default(),
+        }
+    }
+}
+
+/// When a worker tries whether the broker shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Verify {
+    /// Where the broker's profile does not say.
+    Auto,
+    /// At every start.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What a worker lets others know of itself: a retained message that says who and how it is, for `tidemill group`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PresenceConfig {
+    /// Topic of the message, such as `tidemill/groups/{group}/{id}`. `{group}` is the group's name, `{replica}` the
+    /// replica's, and `{id}` what the client IDs of the worker's instances start with. Unset: no message.
+    pub topic: Option<String>,
+    /// How often the message is published. On MQTT 5 it expires after three times as long.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "DurationText")]
+    pub every: Duration,
+}
+
+impl Default for PresenceConfig {
+    fn default() -> Self {
+        Self {
+            // Access rules have to allow it, and it costs a connection per worker.
+            topic: None,
+            // Fresh enough to watch, and a fleet of a thousand costs the broker a hundred messages/s.
+            every: Duration::from_secs(10),
+        }
+    }
+}
+
+impl PresenceConfig {
+    /// The topic of a worker; `None` when it publishes none.
+    pub(crate) fn topic_of(&self, group: Option<&str>, replica: &str, id: &str) -> Option<String> {
+        let topic = self.topic.as_deref()?.replace("{group}", group.unwrap_or_default());
+        Some(topic.replace("{replica}", replica).replace("{id}", id))
+    }
 }
 
 /// Where the client IDs of the instances come from.
@@ -45,6 +112,11 @@ pub struct IdentityConfig {
     /// Name of this replica, the same after a restart and different from all others, such as the name of a pod of a
     /// StatefulSet. Needed by the durable mode only; same characters as the prefix.
     pub replica: Option<String>,
+    /// Directory for a small file per replica that says which subscriptions and sessions the broker may still hold for
+    /// it, so that a restart with other routes or fewer instances leaves nothing behind. For the durable mode only, on
+    /// storage that outlives the pod. Unset: nothing is known of earlier runs, and nothing is guessed.
+    #[schemars(extend("x-shape" = "a path"))]
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Default for IdentityConfig {
@@ -56,6 +128,8 @@ impl Default for IdentityConfig {
             prefix: "tidemill".into(),
             // Only the operator knows a name that stays.
             replica: None,
+            // A library writes no file unless told where.
+            state_dir: None,
         }
     }
 }

@@ -144,6 +144,7 @@ fn durations(config: &Config, report: &mut Report) {
         ("mqtt.session_expiry", Some(mqtt.session_expiry)),
         ("mqtt.max_connection_age", Some(mqtt.max_connection_age)),
         ("mqtt.startup_timeout", Some(mqtt.startup_timeout)),
+        ("group.presence.every", Some(config.group.presence.every)),
         ("dispatch.stall_after", Some(dispatch.stall_after)),
         ("dispatch.max_age", dispatch.max_age),
         ("retry.max_elapsed", Some(retry.max_elapsed)),
@@ -238,6 +239,9 @@ fn names(config: &Config, report: &mut Report) {
         report.topic("group.name", ShareName::new(name), "choose another name");
         report.refuse(name.len() > MAX_STRING_BYTES, "group.name", "it is longer than 65535 bytes", "shorten it");
     }
+    let canary = TopicName::new(&group.verify_topic);
+    report.topic("group.verify_topic", canary, "set a topic name without wildcards");
+    presence(config, report);
     let parts = [("identity.prefix", Some(&identity.prefix)), ("identity.replica", identity.replica.as_ref())];
     for (key, part) in parts {
         report.refuse(
@@ -247,6 +251,36 @@ fn names(config: &Config, report: &mut Report) {
             "use 1 to 128 printable ASCII characters without space, /, + and #",
         );
     }
+}
+
+fn presence(config: &Config, report: &mut Report) {
+    const KEY: &str = "group.presence.topic";
+    let group = &config.group;
+    let Some(topic) = &group.presence.topic else { return };
+    report.refuse(
+        !topic.contains("{id}") && !topic.contains("{replica}"),
+        KEY,
+        "workers with the same topic would overwrite each other's message",
+        "put {id} into it, as in tidemill/groups/{group}/{id}",
+    );
+    report.refuse(
+        topic.contains("{group}") && group.name.is_none(),
+        KEY,
+        "it has {group}, and the worker has no group",
+        "set group.name or leave {group} out",
+    );
+    if let Some(topic) = group.presence.topic_of(Some("g"), "r", "i") {
+        report.topic(KEY, TopicName::new(&topic), "set a topic name without wildcards");
+        let fix = "the names are {group}, {replica} and {id}";
+        report.refuse(topic.contains(['{', '}']), KEY, "it has a name in braces that nothing is known about", fix);
+    }
+    let shortest = Duration::from_secs(1);
+    report.refuse(
+        group.presence.every < shortest,
+        "group.presence.every",
+        "messages expire after whole seconds",
+        "set it to at least 1s",
+    );
 }
 
 fn is_part_of_id(part: &str) -> bool {
@@ -298,6 +332,12 @@ fn membership(config: &Config, report: &mut Report) {
         "identity.replica",
         "a durable client ID needs a name that is the same after a restart and different on every replica",
         "set it, in Kubernetes to the name of the StatefulSet's pod (TIDEMILL_IDENTITY__REPLICA from metadata.name)",
+    );
+    report.refuse(
+        !durable && config.identity.state_dir.is_some(),
+        "identity.state_dir",
+        "sessions of generated client IDs end with their connections, so that there is nothing to write down",
+        "remove it, or set identity.mode = \"durable\"",
     );
     report.refuse(
         durable && config.mqtt.session_expiry.is_zero(),

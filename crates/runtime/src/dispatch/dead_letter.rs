@@ -35,10 +35,32 @@ pub(crate) fn record(event: &Event, scope: &Scope, death: &Death) -> Record {
     header("tidemill-first-seen", humantime::format_rfc3339_millis(death.first_seen).to_string());
     header("tidemill-last-seen", humantime::format_rfc3339_millis(SystemTime::now()).to_string());
     if let Some(properties) = event.properties() {
+        // As it came: the broker takes what it has given.
+        let mut exact = |name: &str, value: String| record.headers.push((name.to_owned(), value));
+        if let Some(topic) = &properties.response_topic {
+            exact("tidemill-response-topic", topic.clone());
+        }
+        if let Some(data) = properties.correlation_data.as_ref().filter(|data| data.len() <= LONGEST_CORRELATION) {
+            exact("tidemill-correlation-data", hex(data));
+        }
         record.headers.extend(properties.user.iter().cloned());
     }
     record
 }
+
+/// Bytes as text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// In hexadecimal a user property has no room for more. Correlation data are a few bytes.
+const LONGEST_CORRELATION: usize = 32_767;
 
 /// A text that every broker takes as a user property: MQTT strings end at 65535 bytes and have no null character, and
 /// some brokers close the connection over any control character, such as the line breaks of many errors.

@@ -6,8 +6,10 @@
 mod gauges;
 mod histogram;
 mod metrics;
+mod rarely;
 mod tally;
 
 pub(crate) use gauges::{Gauges, Snapshot};
 pub(crate) use metrics::{Busy, InstanceMetrics, Metrics, Outcome, RouteMetrics, SinkMetrics};
+pub(crate) use rarely::Rarely;
 pub(crate) use tally::Tally;

@@ -33,7 +33,7 @@ pub(crate) fn warning(config: &Config) -> Option<ConfigProblem> {
 }
 
 /// What the broker would refuse: client IDs that are too long or have other characters than it takes, filters that it
-/// does not take or does not take at once.
+/// does not take, or not so many.
 pub(crate) fn limits(config: &Config, longest_id: &str, filters: &[TopicFilter]) -> Vec<ConfigProblem> {
     let facts = config.mqtt.broker.facts();
     let title = facts.title;
@@ -56,8 +56,8 @@ pub(crate) fn limits(config: &Config, longest_id: &str, filters: &[TopicFilter])
         let why = format!("{title} refuses filters with #, such as {filter}");
         problems.push(ConfigProblem::new("routes", why, "name each level, with {names} or + where they vary"));
     }
-    if let Some(most) = facts.max_filters.filter(|most| filters.len() > usize::from(*most)) {
-        let why = format!("{title} takes {most} filters at once, and there are {}", filters.len());
+    if let Some(most) = facts.max_subscriptions.filter(|most| filters.len() > usize::from(*most)) {
+        let why = format!("{title} takes {most} subscriptions per connection, and there are {}", filters.len());
         problems.push(ConfigProblem::new("routes", why, "use wider routes, or several workers"));
     }
     problems

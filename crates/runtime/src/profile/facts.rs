@@ -132,8 +132,10 @@ pub struct BrokerProfile {
     pub forbids_multi_level: bool,
     /// Whether it keeps to the Receive Maximum.
     pub receive_maximum: ReceiveMaximum,
-    /// Filters in one SUBSCRIBE at most. `None`: as many as the packet holds.
+    /// Filters in one SUBSCRIBE or UNSUBSCRIBE at most; more are asked for in several. `None`: as many as the packet holds.
     pub max_filters: Option<u16>,
+    /// Subscriptions of one connection at most. `None`: it is not known.
+    pub max_subscriptions: Option<u16>,
     /// Whether it grants QoS 2 to a shared subscription.
     pub qos2_on_share: Known,
     /// What its operator should know.

@@ -20,6 +20,14 @@ one it has by `mqtt.broker`, and then refuses to start where a group cannot work
 events. `tidemill doctor --broker URL` finds out by trying: it says which of these brokers yours behaves like, and
 which identity and window suit it.
 
+Where the profile does not say whether the broker shares (`generic`), a worker with a group tries it once at its start: it
+publishes an event to a topic of its own below `group.verify_topic`, through a shared subscription, and another through a
+plain one. When only the plain one comes back, the broker ignores shared subscriptions and the worker ends with an error,
+rather than wait for events that never come. What cannot be seen, because access rules forbid the topic, is a warning.
+`group.verify` switches this off, or on for every broker.
+
+SUBSCRIBE and UNSUBSCRIBE are sent in as many packets as the broker's limit of filters per packet asks for.
+
 All of this is about brokers as they come out of the box; most of it can be configured.
 
 ";
@@ -143,7 +151,8 @@ fn client_id(facts: &BrokerProfile) -> String {
 
 fn filters(facts: &BrokerProfile) -> String {
     let most = facts.max_filters.map(|most| format!("{most} per SUBSCRIBE"));
+    let in_all = facts.max_subscriptions.map(|most| format!("{most} per connection"));
     let hash = facts.forbids_multi_level.then(|| "no `#`".to_owned());
-    let limits: Vec<_> = most.into_iter().chain(hash).collect();
+    let limits: Vec<_> = most.into_iter().chain(in_all).chain(hash).collect();
     if limits.is_empty() { "any".to_owned() } else { limits.join(", ") }
 }

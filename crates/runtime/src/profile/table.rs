@@ -22,6 +22,7 @@ const GENERIC: BrokerProfile = BrokerProfile {
     forbids_multi_level: false,
     receive_maximum: ReceiveMaximum::Unknown,
     max_filters: None,
+    max_subscriptions: None,
     qos2_on_share: Known::Unknown,
     note: "`tidemill doctor` finds out what it does.",
     source: "the standard, which leaves most of it open",
@@ -153,10 +154,11 @@ const AWS_IOT: BrokerProfile = BrokerProfile {
     in_flight: InFlight::AtMost(100),
     max_client_id: 128,
     max_filters: Some(8),
+    max_subscriptions: Some(50),
     qos2_on_share: Known::No,
-    note: "100 events/s per connection and 50 subscriptions per connection: more instances are the way to more \
+    note: "100 events/s per connection: more instances are the way to more \
            throughput. Topics have eight levels at most. A stored backlog comes at about 10 events/s.",
-    source: "documentation: service quotas",
+    source: "documentation: service quotas, such as 8 filters per SUBSCRIBE request and 50 subscriptions per connection",
     ..GENERIC
 };
 

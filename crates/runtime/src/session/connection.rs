@@ -3,6 +3,7 @@
 //! INVARIANT (G3): between two sessions the ack window is emptied and its floor raised, before the next session can
 //! receive anything.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,15 +17,18 @@ use super::backoff::Backoff;
 use super::error::{SessionError, SessionErrorKind};
 use super::handshake::{ConnectOptions, handshake, write_disconnect};
 use super::link::Link;
+use super::manifest::Place;
 use super::outgoing::Outgoing;
 use super::parting::{Parting, PartingCell};
 use super::reason::{Advice, Reason};
-use super::running::{End, Running, Settings, Unreleased};
+use super::running::{End, Running, Unreleased};
+use super::settings::Settings;
 use super::status::{Phase, Status};
 use super::transport::Connector;
 use super::window::AckWindow;
 use super::wire::Wire;
 use crate::config::MqttVersion;
+use crate::observe::Rarely;
 
 /// A session that lasted this long shows that the broker is well: the next wait starts small again.
 const STABLE: Duration = Duration::from_secs(10);
@@ -47,6 +51,8 @@ pub(crate) struct Connection {
     pub(crate) force: CancellationToken,
     /// How to leave.
     pub(crate) parting: Arc<PartingCell>,
+    /// Where it is written down what the broker may hold for this client.
+    pub(crate) place: Option<Place>,
 }
 
 impl Connection {
@@ -67,15 +73,25 @@ impl Connection {
     async fn sessions(&mut self) -> Result<(), SessionError> {
         let mut window = AckWindow::default();
         let mut released = Unreleased::default();
+        let mut failing = Rarely::default();
         let client_id = self.options.client_id.clone();
         loop {
             self.status.set_phase(Phase::Connecting);
+            if let Some(place) = &self.place
+                && !self.leave.is_cancelled()
+            {
+                place.expect(&self.settings.filters).await;
+            }
+            let turn = self.connector.turn();
             let opened = tokio::select! {
                 biased;
                 () = self.force.cancelled() => return Ok(()),
                 () = self.may_go() => return Ok(()),
                 opened = timeout(self.connect_timeout, open(&*self.connector, &self.options, &self.settings)) => opened,
             };
+            if !matches!(opened, Ok(Ok(_))) {
+                self.connector.unusable(turn);
+            }
             let error = match opened {
                 Err(_) => {
                     let text = format!("no connection within {:?}", self.connect_timeout);
@@ -94,6 +110,7 @@ impl Connection {
                         "connected to the broker"
                     );
                     self.outgoing.begin_session(opened.receive_maximum, opened.max_packet_bytes);
+                    let kept = self.place.as_ref().filter(|_| opened.session_present);
                     let running = Running {
                         settings: &self.settings,
                         wire: opened.wire,
@@ -105,21 +122,28 @@ impl Connection {
                         paused: self.paused.clone(),
                         parting: &self.parting,
                         released: &mut released,
+                        strays: kept.map(|place| place.strays(&self.settings.filters)).unwrap_or_default(),
                         stopped_reading: false,
                     };
-                    let end = Box::pin(running.run(&self.leave, &self.force)).await;
+                    let end = tokio::select! {
+                        biased;
+                        end = Box::pin(running.run(&self.leave, &self.force)) => end,
+                        never = settled(self.place.as_ref(), &self.status, &self.settings.filters) => match never {},
+                    };
                     self.outgoing.end_session();
                     let unacknowledged = window.reset();
                     self.link.lose_session(window.base());
                     if opened_at.elapsed() >= STABLE {
                         self.backoff.reset();
+                        failing.is_over();
                     }
                     match end {
-                        End::Left if self.must_forget() => {
-                            self.forget().await;
+                        End::Left => {
+                            debug!(instance = client_id, epoch, "session ended");
+                            self.left().await;
                             return Ok(());
                         }
-                        End::Left | End::Forced => {
+                        End::Forced => {
                             debug!(instance = client_id, epoch, unacknowledged, "session ended");
                             return Ok(());
                         }
@@ -146,7 +170,10 @@ impl Connection {
                 Advice::RetryLater => self.backoff.longest(),
             };
             self.status.set_phase(Phase::Connecting);
-            warn!(instance = client_id, error = report(&error), ?delay, "connecting again after a delay");
+            if let Some(left_out) = failing.happens() {
+                let error = report(&error);
+                warn!(instance = client_id, error, ?delay, left_out, "connecting again after a delay");
+            }
             tokio::select! {
                 () = self.force.cancelled() => return Ok(()),
                 () = self.may_go() => return Ok(()),
@@ -167,39 +194,60 @@ impl Connection {
         }
     }
 
-    /// Whether the session must be ended by a clean one, because DISCONNECT cannot say so.
-    fn must_forget(&self) -> bool {
-        let durable = !self.options.clean_start && self.options.version == MqttVersion::V3_1_1;
-        durable && self.parting.get() == Parting::ForGood
+    /// The session has left in order: what the broker keeps of it is ended where nobody will come back to it, and noted.
+    async fn left(&self) {
+        let parting = self.parting.get();
+        let for_good = parting == Parting::ForGood;
+        // DISCONNECT cannot say so there.
+        let forgotten = !(for_good && !self.options.clean_start && self.options.version == MqttVersion::V3_1_1)
+            || self.forget().await;
+        match &self.place {
+            Some(place) if for_good && forgotten => place.forget().await,
+            Some(place) if parting != Parting::KeepPlace => place.settle(&[]).await,
+            _ => {}
+        }
     }
 
     /// Ends the session that the broker keeps: connects cleanly once and disconnects `[MQTT-3.1.2-6]`.
-    async fn forget(&self) {
+    async fn forget(&self) -> bool {
         let options = ConnectOptions { clean_start: true, ..self.options.clone() };
         let opened = timeout(self.connect_timeout, open(&*self.connector, &options, &self.settings)).await;
         match opened {
             Ok(Ok(mut opened)) => {
                 write_disconnect(options.version, Reason::SUCCESS, &mut opened.wire.output);
                 let _ = timeout(self.connect_timeout, opened.wire.close()).await;
+                return true;
             }
             Ok(Err(error)) => {
                 warn!(instance = options.client_id, error = report(&error), "the session on the broker was not ended");
             }
             Err(_) => warn!(instance = options.client_id, "the session on the broker was not ended: no connection"),
         }
+        false
     }
 }
 
+/// Notes, once the session is subscribed, that the broker holds these filters and no others. Never ready.
+async fn settled(place: Option<&Place>, status: &Status, filters: &[String]) -> Infallible {
+    if let Some(place) = place
+        && status.watch().wait_for(|phase| *phase == Phase::Ready).await.is_ok()
+    {
+        place.settle(filters).await;
+    }
+    std::future::pending().await
+}
+
 /// A session that CONNACK has opened.
-struct Opened {
-    wire: Wire,
+pub(super) struct Opened {
+    pub(super) wire: Wire,
     session_present: bool,
     keep_alive: Duration,
     receive_maximum: u16,
     max_packet_bytes: u32,
 }
 
-async fn open(
+/// Connects and opens a session; checks that the broker can do what the settings ask for.
+pub(super) async fn open(
     connector: &dyn Connector,
     options: &ConnectOptions,
     settings: &Settings,

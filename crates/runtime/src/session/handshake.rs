@@ -70,6 +70,8 @@ pub(crate) struct Will {
     pub(crate) payload: Bytes,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
+    /// After which a retained one is gone (MQTT 5).
+    pub(crate) expiry: Option<Duration>,
 }
 
 impl ConnectOptions {
@@ -93,6 +95,7 @@ impl ConnectOptions {
                 payload: will.payload.clone().into(),
                 qos: will.qos,
                 retain: will.retain,
+                expiry: None,
             }),
         }
     }
@@ -167,7 +170,15 @@ fn write_connect(options: &ConnectOptions, out: &mut BytesMut) -> Result<(), Box
                     _ => rumqttc::v5::mqttbytes::QoS::AtLeastOnce,
                 },
                 retain: will.retain,
-                properties: None,
+                properties: will.expiry.map(|expiry| v5::LastWillProperties {
+                    delay_interval: None,
+                    payload_format_indicator: None,
+                    message_expiry_interval: Some(u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX)),
+                    content_type: None,
+                    response_topic: None,
+                    correlation_data: None,
+                    user_properties: Vec::new(),
+                }),
             });
             // Either may stand alone [MQTT-3.1.2.9]; the codec leaves out the one that is empty.
             let login = (options.username.is_some() || password.is_some()).then(|| v5::Login {

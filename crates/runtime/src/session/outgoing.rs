@@ -49,8 +49,17 @@ impl fmt::Display for PublishError {
 
 impl std::error::Error for PublishError {}
 
+/// What the broker says of a publication that it has taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// Nobody is subscribed to its topic, so that the broker has thrown it away. Only MQTT 5 brokers say so, not all do,
+    /// and only at QoS 1.
+    pub no_subscribers: bool,
+}
+
 /// Told how a publication ended: after PUBACK at QoS 1, after it was written at QoS 0.
-pub(crate) type Done = oneshot::Sender<Result<(), PublishError>>;
+pub(crate) type Done = oneshot::Sender<Result<Receipt, PublishError>>;
 
 /// A publication and who waits for it.
 #[derive(Debug)]
@@ -173,7 +182,7 @@ impl Outgoing {
         if let Err(error) = write_publish(version, out, &request.publication, pkid, self.max_packet_bytes) {
             let _ = request.done.send(Err(error));
         } else if pkid == 0 {
-            let _ = request.done.send(Ok(()));
+            let _ = request.done.send(Ok(Receipt::default()));
         } else {
             self.order_of.insert(pkid, self.next_order);
             self.in_flight.insert(self.next_order, (pkid, request));
@@ -185,13 +194,15 @@ impl Outgoing {
     pub(crate) fn acknowledged(&mut self, pkid: u16, reason: Reason) {
         let Some(order) = self.order_of.remove(&pkid) else { return };
         if let Some((_, request)) = self.in_flight.remove(&order) {
-            let result = if reason.is_failure() { Err(PublishError::Refused(reason)) } else { Ok(()) };
+            let receipt = Receipt { no_subscribers: reason == Reason::NO_MATCHING_SUBSCRIBERS };
+            let result = if reason.is_failure() { Err(PublishError::Refused(reason)) } else { Ok(receipt) };
             let _ = request.done.send(result);
         }
     }
 }
 
-fn write_publish(
+/// Writes a PUBLISH, at QoS 1 where it has a packet ID.
+pub(super) fn write_publish(
     version: MqttVersion,
     out: &mut BytesMut,
     publication: &Publication,

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
-use super::outgoing::{Outgoing, Request};
-use super::running::Settings;
+use super::outgoing::{Outgoing, Receipt, Request};
+use super::settings::Settings;
 use super::status::Status;
 use super::transport::{Connector, UrlConnector};
 use super::{Backoff, ConnectOptions, Connection, Phase, PublishError};
@@ -90,6 +90,7 @@ impl Publisher {
             leave: publisher.leave.clone(),
             force: publisher.force.clone(),
             parting: Arc::default(),
+            place: None,
         };
         (publisher, connection)
     }
@@ -100,7 +101,7 @@ impl Publisher {
     /// # Errors
     /// The broker's refusal, or that the connection has ended for good.
     pub async fn publish(&self, publication: Publication) -> Result<(), PublishError> {
-        self.start(publication).await?.await.unwrap_or(Err(PublishError::Closed))
+        self.start(publication).await?.await.unwrap_or(Err(PublishError::Closed)).map(|_| ())
     }
 
     /// Waits for a place in the queue and hands the publication over; the receiver tells how it ended.
@@ -110,10 +111,20 @@ impl Publisher {
     pub async fn start(
         &self,
         publication: Publication,
-    ) -> Result<oneshot::Receiver<Result<(), PublishError>>, PublishError> {
+    ) -> Result<oneshot::Receiver<Result<Receipt, PublishError>>, PublishError> {
         let (done, outcome) = oneshot::channel();
         self.requests.send(Request { publication, done }).await.map_err(|_| PublishError::Closed)?;
         Ok(outcome)
+    }
+
+    /// How the connection's phase changes.
+    pub(crate) fn phases(&self) -> watch::Receiver<Phase> {
+        self.status.watch()
+    }
+
+    /// How many sessions there have been.
+    pub(crate) fn sessions(&self) -> u64 {
+        self.status.epoch()
     }
 
     /// Whether the connection has ended for good.

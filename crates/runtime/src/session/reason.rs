@@ -22,6 +22,8 @@ pub enum Advice {
 impl Reason {
     /// No error.
     pub const SUCCESS: Self = Self(0x00);
+    /// No matching subscribers: the publication was accepted and thrown away.
+    pub const NO_MATCHING_SUBSCRIBERS: Self = Self(0x10);
     /// Unspecified error.
     pub const UNSPECIFIED: Self = Self(0x80);
     /// Malformed packet.

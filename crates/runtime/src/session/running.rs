@@ -9,64 +9,32 @@
 
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use tidemill_core::QoS;
-use tidemill_core::topic::TopicName;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::aliases::Aliases;
 use super::codec::{self, Incoming, Publish};
 use super::error::{SessionError, SessionErrorKind};
-use super::handshake::{write_disconnect, write_disconnect_for_good};
+use super::handshake::write_disconnect;
+use super::keep_alive::KeepAlive;
+use super::leaving::Leaving;
 use super::link::{Ack, Delivery, Finished, Link};
 use super::outgoing::Outgoing;
-use super::parting::{Parting, PartingCell};
+use super::parting::PartingCell;
 use super::reason::Reason;
+use super::settings::Settings;
 use super::status::{Phase, Status};
 use super::subscriptions::Subscriptions;
 use super::window::AckWindow;
 use super::wire::{Driven, Interest, Wire};
-use crate::config::{Config, MqttVersion, Overflow};
+use crate::config::Overflow;
 
 /// How long the goodbye of a failed session may take.
 const GOODBYE: Duration = Duration::from_millis(500);
 /// How long the broker may take to close a connection on which something was left unread.
 const LAST_READ: Duration = Duration::from_secs(5);
-
-/// What stays the same over all sessions of an instance.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) version: MqttVersion,
-    /// Filters as they stand in SUBSCRIBE; empty for a connection that only publishes.
-    pub(crate) filters: Vec<String>,
-    pub(crate) qos: QoS,
-    pub(crate) high_water: usize,
-    pub(crate) max_unfinished_bytes: usize,
-    pub(crate) max_packet_bytes: u32,
-    pub(crate) topic_alias_max: u16,
-    pub(crate) qos0_overflow: Overflow,
-    pub(crate) ping_timeout: Duration,
-    pub(crate) subscribe_timeout: Duration,
-}
-
-impl Settings {
-    /// What the configuration says, for a connection that subscribes to these filters.
-    pub(crate) fn new(config: &Config, filters: Vec<String>) -> Self {
-        Self {
-            version: config.mqtt.version,
-            filters,
-            qos: config.mqtt.qos,
-            high_water: usize::from(config.mqtt.window),
-            max_unfinished_bytes: usize::try_from(config.mqtt.max_unfinished_bytes).unwrap_or(usize::MAX),
-            max_packet_bytes: config.mqtt.max_packet_bytes,
-            topic_alias_max: config.mqtt.topic_alias_max,
-            qos0_overflow: config.dispatch.qos0_overflow,
-            ping_timeout: config.mqtt.ping_timeout,
-            subscribe_timeout: config.mqtt.connect_timeout,
-        }
-    }
-}
 
 /// How a session ended.
 #[derive(Debug)]
@@ -77,24 +45,6 @@ pub(crate) enum End {
     Forced,
     /// The connection was lost.
     Lost(SessionError),
-}
-
-/// How far leaving has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leaving {
-    No,
-    /// UNSUBSCRIBE is sent; its UNSUBACK is awaited.
-    Unsubscribing {
-        pkid: u16,
-    },
-    /// Finishing what was received; the broker may still send what it holds for this member.
-    Draining,
-    /// Nothing is unfinished and a ping is on its way: when its answer comes before any event, the broker has no more.
-    Barrier,
-    /// Finishing what was received and reading nothing more: the broker keeps the rest, and the subscriptions.
-    Pausing,
-    /// DISCONNECT is written.
-    Goodbye,
 }
 
 /// A connected session.
@@ -112,6 +62,8 @@ pub(crate) struct Running<'a> {
     pub(crate) parting: &'a PartingCell,
     /// QoS 0 events that are not finished, over all sessions, and their bytes.
     pub(crate) released: &'a mut Unreleased,
+    /// Filters that the broker may have kept for this client and nobody wants.
+    pub(crate) strays: Vec<String>,
     /// Whatever else comes is for the next session.
     pub(crate) stopped_reading: bool,
 }
@@ -123,40 +75,34 @@ pub(crate) struct Unreleased {
     pub(crate) bytes: usize,
 }
 
-struct Turn<'a> {
-    leaving: Leaving,
-    subscriptions: Subscriptions<'a>,
-    aliases: Vec<Option<TopicName>>,
+/// What one session knows of itself.
+pub(super) struct Turn {
+    pub(super) leaving: Leaving,
+    pub(super) subscriptions: Subscriptions,
+    aliases: Aliases,
+    pub(super) clocks: KeepAlive,
     deliveries: Vec<Delivery>,
     finished: Finished,
-    last_read: Instant,
-    last_write: Instant,
-    pings: u32,
-    ping_sent: Instant,
     /// The input buffer may hold a whole packet that was not decoded for want of room.
-    undecoded: bool,
-    /// Reading was paused at some time since the clocks were last looked at.
-    held_back: bool,
+    pub(super) undecoded: bool,
 }
 
 impl Running<'_> {
     /// Runs the session to its end.
     pub(crate) async fn run(mut self, leave: &CancellationToken, force: &CancellationToken) -> End {
-        let now = Instant::now();
+        let strays = std::mem::take(&mut self.strays);
         let mut turn = Turn {
             leaving: Leaving::No,
-            subscriptions: Subscriptions::new(&self.settings.filters),
-            aliases: Vec::new(),
+            subscriptions: Subscriptions::new(&self.settings.filters, strays),
+            aliases: Aliases::new(self.settings.topic_alias_max),
+            clocks: KeepAlive::new(self.keep_alive, self.settings.ping_timeout),
             deliveries: Vec::new(),
             finished: Finished::default(),
-            last_read: now,
-            last_write: now,
-            pings: 0,
-            ping_sent: now,
             undecoded: true,
-            held_back: false,
         };
-        if let Err(error) = self.reconcile(&mut turn) {
+        // Who has come only to leave must not join first.
+        let begun = if leave.is_cancelled() { self.start_leaving(&mut turn) } else { self.reconcile(&mut turn) };
+        if let Err(error) = begun {
             return self.fail(error, Reason::UNSPECIFIED).await;
         }
         let left = leave.cancelled();
@@ -176,7 +122,7 @@ impl Running<'_> {
                 };
                 return End::Left;
             }
-            turn.held_back |= !self.may_read();
+            turn.clocks.hold_back(!self.may_read());
             let interest = Interest { read: self.may_read() && !turn.undecoded, flush: self.outgoing.awaits_flush() };
             let can_request = self.outgoing.has_room();
             tokio::select! {
@@ -201,7 +147,7 @@ impl Running<'_> {
                 }
                 driven = self.wire.drive(interest) => match driven {
                     Ok(Driven::Read) => {
-                        turn.last_read = Instant::now();
+                        turn.clocks.heard();
                         turn.undecoded = true;
                     }
                     Ok(Driven::Flushed) => {}
@@ -222,14 +168,14 @@ impl Running<'_> {
                 }
                 request = self.outgoing.next_request(), if can_request => {
                     self.outgoing.pump(self.settings.version, &mut self.wire.output, Some(request));
-                    turn.last_write = Instant::now();
+                    turn.clocks.wrote();
                 }
             }
         }
     }
 
     /// Everything that needs no waiting: acks, publications, decoding, the next step of leaving.
-    fn work(&mut self, turn: &mut Turn<'_>) -> Result<(), (SessionError, Reason)> {
+    fn work(&mut self, turn: &mut Turn) -> Result<(), (SessionError, Reason)> {
         self.take_back(turn);
         self.outgoing.pump(self.settings.version, &mut self.wire.output, None);
         if turn.undecoded {
@@ -237,7 +183,7 @@ impl Running<'_> {
         }
         self.continue_leaving(turn);
         if !self.wire.output.is_empty() {
-            turn.last_write = turn.last_read.max(turn.last_write);
+            turn.clocks.wrote_since_read();
         }
         self.status.set_occupied(self.window.len(), self.window.occupied() + self.released.events);
         self.status.set_full(!self.has_room());
@@ -245,7 +191,7 @@ impl Running<'_> {
     }
 
     /// Takes back what was finished and writes the acks that are due.
-    fn take_back(&mut self, turn: &mut Turn<'_>) {
+    fn take_back(&mut self, turn: &mut Turn) {
         self.link.take_finished(&mut turn.finished);
         if turn.finished.is_empty() {
             return;
@@ -280,7 +226,7 @@ impl Running<'_> {
         !self.stopped_reading && (self.has_room() || self.wire.input.first().is_none_or(|first| takes(*first)))
     }
 
-    fn decode_burst(&mut self, turn: &mut Turn<'_>) -> Result<(), (SessionError, Reason)> {
+    fn decode_burst(&mut self, turn: &mut Turn) -> Result<(), (SessionError, Reason)> {
         let mut dropped = 0;
         let result = loop {
             if !self.may_read() {
@@ -316,19 +262,14 @@ impl Running<'_> {
                 turn.leaving = Leaving::Draining;
             }
             self.status.count_received(turn.deliveries.len() as u64 + dropped);
-            self.link.deliver(&mut turn.deliveries, dropped, turn.last_read, SystemTime::now());
+            self.link.deliver(&mut turn.deliveries, dropped, turn.clocks.last_read(), SystemTime::now());
         }
         result
     }
 
-    fn receive(
-        &mut self,
-        turn: &mut Turn<'_>,
-        publish: Publish,
-        dropped: &mut u64,
-    ) -> Result<(), (SessionError, Reason)> {
+    fn receive(&mut self, turn: &mut Turn, publish: Publish, dropped: &mut u64) -> Result<(), (SessionError, Reason)> {
         // Whatever becomes of the event: it may set an alias that later ones use.
-        let topic = self.resolve_topic(turn, publish.topic, publish.topic_alias)?;
+        let topic = turn.aliases.resolve(publish.topic, publish.topic_alias)?;
         if self.settings.filters.is_empty() {
             // Some brokers subscribe every client to topics of the operator's choice, and nobody here handles events.
             if publish.pkid != 0 {
@@ -359,47 +300,14 @@ impl Running<'_> {
         Ok(())
     }
 
-    fn resolve_topic(
-        &self,
-        turn: &mut Turn<'_>,
-        topic: Bytes,
-        alias: Option<u16>,
-    ) -> Result<TopicName, (SessionError, Reason)> {
-        let Some(alias) = alias else {
-            return TopicName::from_bytes(topic).map_err(|error| {
-                let text = "the broker sent an event with an invalid topic";
-                let failure = SessionError::new(SessionErrorKind::Protocol, text).with_source(error);
-                (failure, Reason::TOPIC_NAME_INVALID)
-            });
-        };
-        let invalid = || {
-            let text = format!("the broker used topic alias {alias}, which was not granted or not set");
-            (SessionError::new(SessionErrorKind::Protocol, text), Reason::TOPIC_ALIAS_INVALID)
-        };
-        if alias == 0 || alias > self.settings.topic_alias_max {
-            return Err(invalid());
-        }
-        let at = usize::from(alias - 1);
-        if topic.is_empty() {
-            return turn.aliases.get(at).cloned().flatten().ok_or_else(invalid);
-        }
-        // A copy: the alias outlives the read buffer and must not keep all of it alive.
-        let name = self.resolve_topic(turn, Bytes::copy_from_slice(&topic), None)?;
-        if turn.aliases.len() <= at {
-            turn.aliases.resize(at + 1, None);
-        }
-        turn.aliases[at] = Some(name.clone());
-        Ok(name)
-    }
-
-    fn control(&mut self, turn: &mut Turn<'_>, packet: Incoming) -> Result<(), (SessionError, Reason)> {
+    fn control(&mut self, turn: &mut Turn, packet: Incoming) -> Result<(), (SessionError, Reason)> {
         match packet {
             Incoming::PubAck { pkid, reason } => {
                 self.outgoing.acknowledged(pkid, reason);
                 Ok(())
             }
             Incoming::PingResp => {
-                turn.pings = turn.pings.saturating_sub(1);
+                turn.clocks.answered();
                 Ok(())
             }
             Incoming::SubAck { pkid, reasons } => {
@@ -409,9 +317,6 @@ impl Running<'_> {
                 self.reconcile(turn).map_err(|error| (error, Reason::UNSPECIFIED))
             }
             Incoming::UnsubAck { pkid } => {
-                if turn.leaving == (Leaving::Unsubscribing { pkid }) {
-                    turn.leaving = Leaving::Draining;
-                }
                 turn.subscriptions.unsubscribed(pkid);
                 self.reconcile(turn).map_err(|error| (error, Reason::UNSPECIFIED))
             }
@@ -431,103 +336,37 @@ impl Running<'_> {
         }
     }
 
-    /// Brings the subscriptions to what is wanted: all filters but the paused ones.
-    fn reconcile(&mut self, turn: &mut Turn<'_>) -> Result<(), SessionError> {
-        if turn.leaving != Leaving::No {
+    /// Brings the subscriptions to what is wanted: all filters but the paused ones, and nothing when leaving.
+    pub(super) fn reconcile(&mut self, turn: &mut Turn) -> Result<(), SessionError> {
+        if !matches!(turn.leaving, Leaving::No | Leaving::Unsubscribing) {
             return Ok(());
         }
-        let paused = self.paused.borrow_and_update();
+        turn.subscriptions.pause(&self.paused.borrow_and_update());
         let until = Instant::now() + self.settings.subscribe_timeout;
-        let (version, qos) = (self.settings.version, self.settings.qos);
         let outgoing = &mut *self.outgoing;
-        turn.subscriptions
-            .reconcile(&paused, version, qos, until, || outgoing.free_pkid(), &mut self.wire.output)
-            .map_err(|error| SessionError::new(SessionErrorKind::Protocol, "write SUBSCRIBE").with_source(error))?;
-        if turn.subscriptions.is_complete(&paused) {
-            self.status.set_phase(Phase::Ready);
+        turn.subscriptions.reconcile(self.settings, until, || outgoing.free_pkid(), &mut self.wire.output).map_err(
+            |error| {
+                let text = "write SUBSCRIBE or UNSUBSCRIBE";
+                SessionError::new(SessionErrorKind::Protocol, text).with_source(error)
+            },
+        )?;
+        if turn.subscriptions.is_complete() {
+            match turn.leaving {
+                Leaving::No => self.status.set_phase(Phase::Ready),
+                _ => turn.leaving = Leaving::Draining,
+            }
         }
         Ok(())
-    }
-
-    fn start_leaving(&mut self, turn: &mut Turn<'_>) -> Result<(), SessionError> {
-        self.status.set_phase(Phase::Leaving);
-        if self.parting.get() == Parting::KeepPlace {
-            self.stopped_reading = true;
-            turn.subscriptions.forget_change();
-            turn.leaving = Leaving::Pausing;
-            return Ok(());
-        }
-        let outgoing = &mut *self.outgoing;
-        let asked = turn
-            .subscriptions
-            .leave(self.settings.version, || outgoing.free_pkid(), &mut self.wire.output)
-            .map_err(|error| SessionError::new(SessionErrorKind::Protocol, "write UNSUBSCRIBE").with_source(error))?;
-        turn.leaving = asked.map_or(Leaving::Draining, |pkid| Leaving::Unsubscribing { pkid });
-        Ok(())
-    }
-
-    /// Whether everything that came was finished and acknowledged, and nothing waits to be decoded or sent.
-    fn is_idle(&self, turn: &Turn<'_>) -> bool {
-        self.window.occupied() == 0 && self.released.events == 0 && self.outgoing.is_idle() && !turn.undecoded
-    }
-
-    fn continue_leaving(&mut self, turn: &mut Turn<'_>) {
-        match turn.leaving {
-            Leaving::Pausing if self.window.occupied() == 0 && self.released.events == 0 => {
-                write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output);
-                turn.leaving = Leaving::Goodbye;
-            }
-            Leaving::Draining if turn.pings == 0 && self.is_idle(turn) => {
-                self.ping(turn);
-                turn.leaving = Leaving::Barrier;
-            }
-            Leaving::Barrier if turn.pings == 0 && self.is_idle(turn) => {
-                match self.parting.get() {
-                    Parting::ForGood => write_disconnect_for_good(self.settings.version, &mut self.wire.output),
-                    _ => write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output),
-                }
-                turn.leaving = Leaving::Goodbye;
-            }
-            _ => {}
-        }
-    }
-
-    fn ping(&mut self, turn: &mut Turn<'_>) {
-        codec::write_pingreq(&mut self.wire.output);
-        let now = Instant::now();
-        turn.pings += 1;
-        turn.ping_sent = now;
-        turn.last_write = now;
     }
 
     /// When the session must look at its clocks again.
-    fn next_deadline(&self, turn: &Turn<'_>) -> Instant {
-        const FAR: Duration = Duration::from_secs(3600);
-        let mut deadline = Instant::now() + FAR;
-        if !self.keep_alive.is_zero() {
-            // While an answer is awaited, only silence of our own is a reason for another ping.
-            let silent_since = if turn.pings > 0 { turn.last_write } else { turn.last_write.min(turn.last_read) };
-            deadline = deadline.min(silent_since + self.ping_interval());
-        }
-        if turn.pings > 0 {
-            deadline = deadline.min(turn.ping_sent + self.settings.ping_timeout);
-        }
-        if let Some(until) = turn.subscriptions.deadline() {
-            deadline = deadline.min(until);
-        }
-        // A deadline in the past, while reading pauses, must not turn the timer into a busy loop.
-        deadline.max(Instant::now() + Duration::from_millis(20))
+    fn next_deadline(&self, turn: &Turn) -> Instant {
+        turn.clocks.next_deadline(turn.subscriptions.deadline())
     }
 
-    /// Three quarters of the keep-alive: early enough that a slow network does not turn it into a lost connection.
-    fn ping_interval(&self) -> Duration {
-        self.keep_alive.mul_f64(0.75)
-    }
-
-    fn tick(&mut self, turn: &mut Turn<'_>) -> Result<(), SessionError> {
+    fn tick(&mut self, turn: &mut Turn) -> Result<(), SessionError> {
         let now = Instant::now();
-        // Reading must have gone on all the time: where it has just begun again, the answer may wait to be read.
-        let reading = !std::mem::take(&mut turn.held_back) && self.may_read();
+        let reading = turn.clocks.has_read_on(self.may_read());
         if turn.subscriptions.deadline().is_some_and(|until| now >= until) {
             if reading {
                 let text = "the broker did not answer SUBSCRIBE in time";
@@ -535,22 +374,7 @@ impl Running<'_> {
             }
             turn.subscriptions.postpone(now + self.settings.subscribe_timeout);
         }
-        if turn.pings > 0 {
-            // Any byte is a sign of life; and an answer cannot be seen while reading pauses.
-            let heard = turn.last_read > turn.ping_sent;
-            if reading && !heard && now >= turn.ping_sent + self.settings.ping_timeout {
-                let text = format!("no answer to a ping within {:?}", self.settings.ping_timeout);
-                return Err(SessionError::new(SessionErrorKind::PingTimeout, text));
-            }
-            if heard || !reading {
-                turn.ping_sent = now;
-            }
-        }
-        let due = !self.keep_alive.is_zero() && now >= turn.last_write.min(turn.last_read) + self.ping_interval();
-        if due && (turn.pings == 0 || now >= turn.last_write + self.ping_interval()) {
-            self.ping(turn);
-        }
-        Ok(())
+        turn.clocks.tick(reading, &mut self.wire.output)
     }
 
     /// Tells the broker why, as far as it listens, and ends the session.

@@ -1,7 +1,10 @@
 //! The subscriptions of a session: which filters are granted, and the one change that is on its way to the broker.
 //!
 //! A filter can be paused while the session runs (the kill switch of its route): it is unsubscribed, so that other
-//! members of the group take its events, and subscribed again later.
+//! members of the group take its events, and subscribed again later. Strays are what the broker may have kept from
+//! before and nobody wants: they are unsubscribed like paused ones, and never subscribed again.
+//!
+//! INVARIANT: one packet is on its way at a time, with no more filters than the broker takes at once.
 
 use bytes::BytesMut;
 use tidemill_core::{BoxError, QoS};
@@ -10,7 +13,7 @@ use tokio::time::Instant;
 use super::error::{SessionError, SessionErrorKind};
 use super::handshake::{write_subscribe, write_unsubscribe};
 use super::reason::{Advice, Reason};
-use crate::config::MqttVersion;
+use super::settings::Settings;
 
 /// A SUBSCRIBE or UNSUBSCRIBE that is not answered yet.
 #[derive(Debug)]
@@ -23,27 +26,44 @@ struct Change {
 
 /// See the module's description.
 #[derive(Debug)]
-pub(crate) struct Subscriptions<'a> {
-    filters: &'a [String],
+pub(crate) struct Subscriptions {
+    /// The wanted ones, then the strays.
+    filters: Vec<String>,
+    wanted: usize,
     granted: Vec<bool>,
+    /// Which of them are paused, by their place; one beyond the end is not.
+    paused: Vec<bool>,
     change: Option<Change>,
+    leaving: bool,
 }
 
-impl<'a> Subscriptions<'a> {
+impl Subscriptions {
     /// The subscriptions of a new session. They are asked for even when the broker kept the session: what it still has
     /// of them may be older than the routes, and asking again changes nothing else `[MQTT-3.8.4-3]`.
-    pub(crate) fn new(filters: &'a [String]) -> Self {
-        Self { filters, granted: vec![false; filters.len()], change: None }
+    pub(crate) fn new(wanted: &[String], strays: Vec<String>) -> Self {
+        let mut granted = vec![false; wanted.len()];
+        granted.resize(wanted.len() + strays.len(), true);
+        let filters = wanted.iter().cloned().chain(strays).collect();
+        Self { filters, wanted: wanted.len(), granted, paused: Vec::new(), change: None, leaving: false }
     }
 
-    /// Whether everything that is not paused is granted.
-    pub(crate) fn is_complete(&self, paused: &[bool]) -> bool {
-        self.change.is_none() && self.wrong(paused).is_none()
+    /// Says which filters are paused.
+    pub(crate) fn pause(&mut self, paused: &[bool]) {
+        paused.clone_into(&mut self.paused);
     }
 
-    /// Until when the broker must answer.
+    fn is_unwanted(&self, at: usize) -> bool {
+        self.leaving || at >= self.wanted || self.paused.get(at).copied().unwrap_or(false)
+    }
+
+    /// Whether everything is as it should be: after [`leave`](Self::leave), that nothing is left.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.change.is_none() && self.wrong().is_none()
+    }
+
+    /// Until when the broker must answer. Who leaves waits as long as it takes.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.change.as_ref().map(|change| change.until)
+        self.change.as_ref().filter(|_| !self.leaving).map(|change| change.until)
     }
 
     /// Gives the broker more time: its answer may wait behind events that there is no room for.
@@ -54,19 +74,16 @@ impl<'a> Subscriptions<'a> {
     }
 
     /// Whether to subscribe or to unsubscribe next.
-    fn wrong(&self, paused: &[bool]) -> Option<bool> {
-        let is_paused = |at: usize| paused.get(at).copied().unwrap_or(false);
-        let surplus = self.granted.iter().enumerate().any(|(at, granted)| *granted && is_paused(at));
-        let missing = self.granted.iter().enumerate().any(|(at, granted)| !granted && !is_paused(at));
+    fn wrong(&self) -> Option<bool> {
+        let surplus = (0..self.filters.len()).any(|at| self.granted[at] && self.is_unwanted(at));
+        let missing = (0..self.filters.len()).any(|at| !self.granted[at] && !self.is_unwanted(at));
         if surplus { Some(false) } else { missing.then_some(true) }
     }
 
     /// Writes the next change, if one is needed and none is on its way.
     pub(crate) fn reconcile(
         &mut self,
-        paused: &[bool],
-        version: MqttVersion,
-        qos: QoS,
+        settings: &Settings,
         until: Instant,
         free_pkid: impl FnOnce() -> u16,
         out: &mut BytesMut,
@@ -74,37 +91,27 @@ impl<'a> Subscriptions<'a> {
         if self.change.is_some() {
             return Ok(());
         }
-        let Some(subscribe) = self.wrong(paused) else { return Ok(()) };
-        let is_paused = |at: usize| paused.get(at).copied().unwrap_or(false);
+        let Some(subscribe) = self.wrong() else { return Ok(()) };
         let filters: Vec<usize> = (0..self.filters.len())
-            .filter(|at| self.granted[*at] != subscribe && is_paused(*at) != subscribe)
+            .filter(|at| self.granted[*at] != subscribe && self.is_unwanted(*at) != subscribe)
+            .take(settings.filters_at_once)
             .collect();
         let texts: Vec<String> = filters.iter().map(|at| self.filters[*at].clone()).collect();
         let pkid = free_pkid();
         if subscribe {
-            write_subscribe(version, pkid, &texts, qos, out)?;
+            write_subscribe(settings.version, pkid, &texts, settings.qos, out)?;
         } else {
-            write_unsubscribe(version, pkid, &texts, out)?;
+            write_unsubscribe(settings.version, pkid, &texts, out)?;
         }
         self.change = Some(Change { pkid, subscribe, filters, until });
         Ok(())
     }
 
-    /// Writes an UNSUBSCRIBE for everything, granted or on its way. Gives the packet ID that answers it; `None` when
-    /// there is nothing to leave.
-    pub(crate) fn leave(
-        &mut self,
-        version: MqttVersion,
-        free_pkid: impl FnOnce() -> u16,
-        out: &mut BytesMut,
-    ) -> Result<Option<u16>, BoxError> {
+    /// From now on nothing is wanted: everything that is granted, or may be by an answer that is on its way, has to go.
+    pub(crate) fn leave(&mut self) {
         self.change = None;
-        if self.filters.is_empty() {
-            return Ok(None);
-        }
-        let pkid = free_pkid();
-        write_unsubscribe(version, pkid, self.filters, out)?;
-        Ok(Some(pkid))
+        self.leaving = true;
+        self.granted.fill(true);
     }
 
     /// Waits for no answer any more.

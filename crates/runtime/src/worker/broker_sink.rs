@@ -12,6 +12,8 @@ use tidemill_core::{Properties, Publication, Record, Rejection, Sink, SinkError}
 use tracing::warn;
 
 use crate::config::MqttVersion;
+use crate::dispatch::hex;
+use crate::observe::Rarely;
 use crate::session::{PublishError, Publisher};
 
 /// A publishing connection that starts when it is first needed, shared by the sinks that need one.
@@ -48,6 +50,8 @@ pub(super) struct BrokerSink {
     prefix: String,
     version: MqttVersion,
     publisher: Arc<LazyPublisher>,
+    /// Dead letters that nobody is subscribed to.
+    unheard: Mutex<Rarely>,
 }
 
 impl fmt::Debug for BrokerSink {
@@ -68,7 +72,20 @@ pub(super) fn dead_letter_topic(prefix: &str, route: &str) -> String {
 
 impl BrokerSink {
     pub(super) fn new(prefix: String, version: MqttVersion, publisher: Arc<LazyPublisher>) -> Self {
-        Self { prefix, version, publisher }
+        Self { prefix, version, publisher, unheard: Mutex::default() }
+    }
+
+    /// A dead letter was published that the broker has thrown away: nobody would ever find out.
+    fn warn_unheard(&self, topic: &str) {
+        let happened = self.unheard.lock().unwrap_or_else(PoisonError::into_inner).happens();
+        if let Some(left_out) = happened {
+            warn!(
+                topic,
+                left_out,
+                "nobody is subscribed to this topic of dead letters, so that the broker throws them away; run \
+                 `tidemill dead subscribe` once, or set `dead_letters.sink`"
+            );
+        }
     }
 
     fn publication(&self, record: &Record) -> Result<Publication, String> {
@@ -99,16 +116,6 @@ impl BrokerSink {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
 #[async_trait]
 impl Sink for BrokerSink {
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
@@ -118,13 +125,15 @@ impl Sink for BrokerSink {
         for (index, record) in batch.iter().enumerate() {
             match self.publication(record) {
                 Ok(publication) => {
+                    // What handlers publish may well be for nobody.
+                    let letter = record.publication.is_none().then(|| publication.topic.clone());
                     let done = publisher.start(publication).await.map_err(SinkError::unavailable)?;
-                    waiting.push((index, done));
+                    waiting.push((index, letter, done));
                 }
                 Err(reason) => rejections.push(Rejection { index, reason }),
             }
         }
-        for (index, mut done) in waiting {
+        for (index, letter, mut done) in waiting {
             // The publisher keeps what it was given and sends it again by itself: giving up here, to be asked to write
             // the same once more, would only publish it twice.
             let outcome = loop {
@@ -137,7 +146,11 @@ impl Sink for BrokerSink {
                 }
             };
             match outcome {
-                Ok(()) => {}
+                Ok(receipt) => {
+                    if let Some(topic) = letter.filter(|_| receipt.no_subscribers) {
+                        self.warn_unheard(topic.as_str());
+                    }
+                }
                 Err(PublishError::Closed) => return Err(SinkError::unavailable(PublishError::Closed)),
                 Err(error) => rejections.push(Rejection { index, reason: error.to_string() }),
             }

@@ -13,15 +13,15 @@ use super::instance::{Plan, RoutePlan, Seat};
 use super::route::Route;
 use super::run::{SinkPlan, Worker};
 use super::state::Shared;
-use crate::config::{Config, ConfigProblem, SinkSettings, nearest};
+use crate::config::{Config, ConfigProblem, SinkSettings, Verify, nearest};
 use crate::dispatch::{AgeLimit, Emits, RetryPolicy};
 use crate::error::BuildError;
 use crate::layer::{HandlerLayer, Layered};
 use crate::observe::{Gauges, Metrics};
-use crate::profile;
+use crate::profile::{self, Sharing};
 use crate::router::{Router, subscriptions};
 use crate::session::transport::{Connector, UrlConnector};
-use crate::session::{Backoff, ConnectOptions, Settings};
+use crate::session::{Backoff, ConnectOptions, Manifest, Settings};
 use crate::sink::SinkState;
 
 /// Name of the built-in sink for dead letters, in metrics and logs.
@@ -163,6 +163,15 @@ impl WorkerBuilder {
             // An address may be among the problems.
             None => None,
         };
+        let identity = Identity::new(config);
+        let canary = canary_topic(config, &identity, &wanted, &mut problems);
+        let presence = presence_topic(config, &identity, &wanted, &mut problems);
+        let state = config.identity.state_dir.as_deref().filter(|_| problems.is_empty());
+        let manifest = state.map(|directory| Manifest::open(directory, &identity.common())).transpose();
+        let manifest = manifest.unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
         // From here on the registry is changed.
         BuildError::check(problems)?;
         let registry = self.registry.unwrap_or_default();
@@ -224,7 +233,7 @@ impl WorkerBuilder {
         });
         let routes = routes.collect();
         let plan = Plan {
-            identity: Identity::new(config),
+            identity,
             connector,
             options: ConnectOptions::new(&config.mqtt, config.identity.mode, String::new()),
             settings: Settings::new(config, subscribed),
@@ -245,6 +254,9 @@ impl WorkerBuilder {
             last_call: config.drain.force.mul_f64(share::LAST_CALL),
             goodbye: config.drain.force.mul_f64(share::GOODBYE - share::LAST_CALL),
             metrics: metrics.clone(),
+            presence,
+            canary,
+            manifest: manifest.map(Arc::new),
         };
         let settings = |name: &str| config.sinks.get(name).cloned().unwrap_or_default();
         let plan_of =
@@ -264,6 +276,51 @@ impl WorkerBuilder {
         })?;
         Ok(Worker::assembled(self.config, plan, sinks, shared, advice, self.one_runtime))
     }
+}
+
+/// Where the canary is sent; `None` when none is. No route of the worker may take it for an event.
+fn canary_topic(
+    config: &Config,
+    identity: &Identity,
+    filters: &[TopicFilter],
+    problems: &mut Vec<ConfigProblem>,
+) -> Option<String> {
+    let unknown = config.mqtt.broker.facts().sharing == Sharing::Unknown;
+    let wanted = match config.group.verify {
+        Verify::Auto => unknown,
+        Verify::Always => true,
+        Verify::Never => false,
+    };
+    let topic = format!("{}/{}", config.group.verify_topic, identity.common());
+    let caught =
+        |filter: &&TopicFilter| filter.matches(&format!("{topic}/shared")) || filter.matches(&format!("{topic}/plain"));
+    match filters.iter().find(caught) {
+        _ if !wanted || config.group.name.is_none() => None,
+        Some(filter) if config.group.verify == Verify::Always => {
+            let why = format!("canaries to {topic:?} would come in as events through the worker's own {filter}");
+            problems.push(ConfigProblem::new("group.verify_topic", why, "choose a topic outside the routes"));
+            None
+        }
+        Some(_) => None,
+        None => Some(topic),
+    }
+}
+
+/// Where the worker says that it is present. No route of it may take that for an event.
+fn presence_topic(
+    config: &Config,
+    identity: &Identity,
+    filters: &[TopicFilter],
+    problems: &mut Vec<ConfigProblem>,
+) -> Option<TopicName> {
+    let group = config.group.name.as_deref();
+    let topic = config.group.presence.topic_of(group, identity.replica(), &identity.common())?;
+    if let Some(filter) = filters.iter().find(|filter| filter.matches(&topic)) {
+        let why = format!("messages to {topic:?} would come in as events through the worker's own {filter}");
+        problems.push(ConfigProblem::new("group.presence.topic", why, "choose a topic outside the routes"));
+    }
+    // What is wrong with it was said when the configuration was checked.
+    TopicName::new(&topic).ok()
 }
 
 /// Parses the patterns and finds the names; stands in with an empty pattern where one is wrong.

@@ -84,6 +84,7 @@ impl<'a> Fleet<'a> {
         let mut failure = None;
         let mut count = *wanted.borrow_and_update();
         self.scale(count);
+        self.clear_ghosts(count);
         while failure.is_none() {
             let expiry = self.next_expiry();
             let joined = self.replacement_joined();
@@ -128,6 +129,16 @@ impl<'a> Fleet<'a> {
             .map(|member| member.seat.serial)
             .collect();
         for serial in surplus {
+            self.leave(serial, Parting::ForGood);
+        }
+    }
+
+    /// Ends the sessions that an earlier run of this replica left on the broker: each is taken over, what it holds is
+    /// handled, and it leaves for good.
+    fn clear_ghosts(&mut self, count: u32) {
+        for slot in self.worker.plan.ghosts(count) {
+            info!(slot, "an earlier run left a session on the broker: it is emptied and ended");
+            let serial = self.start(slot, Duration::ZERO);
             self.leave(serial, Parting::ForGood);
         }
     }

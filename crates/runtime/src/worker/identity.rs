@@ -42,6 +42,26 @@ impl Identity {
         format!("{}-{}-{number}", self.prefix, self.replica)
     }
 
+    /// What the IDs of all instances of this worker start with.
+    pub(super) fn common(&self) -> String {
+        format!("{}-{}", self.prefix, self.replica)
+    }
+
+    /// The ID of the connection that tries at the start whether the broker shares.
+    pub(super) fn canary_id(&self) -> String {
+        format!("{}-{}-try", self.prefix, self.replica)
+    }
+
+    /// The ID of the connection for the worker's presence.
+    pub(super) fn presence_id(&self) -> String {
+        format!("{}-{}-here", self.prefix, self.replica)
+    }
+
+    /// What tells this worker from its replicas.
+    pub(super) fn replica(&self) -> &str {
+        &self.replica
+    }
+
     /// The ID of the worker's publishing connection; its session never outlives it.
     pub(super) fn publisher_id(&self) -> String {
         format!("{}-{}-out", self.prefix, self.replica)

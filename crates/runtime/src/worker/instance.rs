@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidemill_core::topic::TopicName;
 use tidemill_core::{Handler, Scope};
 use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
@@ -20,7 +21,7 @@ use crate::observe::Metrics;
 use crate::router::Router;
 use crate::session::link::Link;
 use crate::session::transport::Connector;
-use crate::session::{Backoff, ConnectOptions, Connection, Outgoing, Parting, PartingCell};
+use crate::session::{Backoff, ConnectOptions, Connection, Manifest, Outgoing, Parting, PartingCell, Place};
 use crate::session::{SessionError, Settings, Status};
 use crate::sink::SinkHandle;
 
@@ -63,6 +64,12 @@ pub(super) struct Plan {
     /// How long its connection has after that.
     pub(super) goodbye: Duration,
     pub(super) metrics: Metrics,
+    /// Where the worker says that it is present, if it does.
+    pub(super) presence: Option<TopicName>,
+    /// Where a canary is sent at the start, if one is.
+    pub(super) canary: Option<String>,
+    /// What the broker may hold for this replica, where that is written down.
+    pub(super) manifest: Option<Arc<Manifest>>,
 }
 
 /// What the instances need while the worker runs, and what holds the sinks open.
@@ -125,6 +132,12 @@ impl Plan {
         self.identity.is_durable()
     }
 
+    /// Slots beyond `count` for which the broker may still have a session, from an earlier run of this replica.
+    pub(super) fn ghosts(&self, count: u32) -> Vec<u32> {
+        let slots = self.manifest.as_ref().map(|manifest| manifest.slots()).unwrap_or_default();
+        slots.into_iter().filter(|slot| *slot >= count).collect()
+    }
+
     /// Runs an instance to its end.
     pub(super) async fn run(
         &self,
@@ -151,6 +164,7 @@ impl Plan {
             leave: stop.leave.clone(),
             force: force.clone(),
             parting: Arc::clone(&stop.parting),
+            place: self.manifest.as_ref().map(|manifest| Place::new(manifest, seat.slot)),
         };
         let metrics = self.metrics.instance(&id);
         let busy = metrics.busy();

@@ -2,6 +2,7 @@
 
 mod broker_sink;
 mod builder;
+mod canary;
 mod elastic;
 mod ending;
 mod fleet;
@@ -24,5 +25,4 @@ pub use scaling::{ScaledBy, ScalingDecision, ScalingMode, ScalingStatus};
 pub use signal::{Shutdown, Signals, shutdown_signal};
 pub use state::{InstanceStatus, WorkerHandle, WorkerStatus};
 
-#[cfg(feature = "admin")]
 pub(crate) use state::Shared;

@@ -27,6 +27,7 @@ use super::state::{Shared, WorkerHandle};
 use crate::config::{Config, ConfigProblem, SinkSettings};
 use crate::error::{RunError, RunErrorKind};
 use crate::observe::Outcome;
+use crate::presence::Announcer;
 use crate::session::{Phase, Publisher};
 use crate::sink::{self, SinkEngine, SinkHandle};
 
@@ -172,7 +173,14 @@ impl Worker {
             "worker starts"
         );
 
+        let gone = CancellationToken::new();
+        let presence = self.presence(&io, gone.clone());
         let result = Fleet::new(self, &io, &outlets).run(ending).await;
+        gone.cancel();
+        if let Some(presence) = presence {
+            // It bounds its time by itself.
+            let _ = presence.await;
+        }
 
         // No instance is left, so these are the last handles: the engines write what they have and end.
         drop(outlets);
@@ -301,8 +309,38 @@ impl Worker {
         }))
     }
 
-    /// Ready when no instance has been connected by the end of `mqtt.startup_timeout`.
+    /// Lets others know of this worker, where that is asked for.
+    fn presence(&self, io: &Arc<IoThreads>, gone: CancellationToken) -> Option<AbortOnDropHandle<()>> {
+        let plan = &self.plan;
+        let topic = plan.presence.clone()?;
+        let name = (plan.identity.common(), plan.identity.replica().to_owned());
+        let (every, version) = (self.config.group.presence.every, self.config.mqtt.version);
+        let announcer = Announcer::new(Arc::clone(&self.shared), topic, name, every, version);
+        let options = announcer.with_will(plan.options.for_publisher(plan.identity.presence_id()));
+        let (publisher, connection) = Publisher::prepare(
+            Arc::clone(&plan.connector),
+            options,
+            &plan.settings,
+            plan.connect_timeout,
+            &plan.backoff,
+        );
+        let connection = AbortOnDropHandle::new(io.spawn(0, connection.run()));
+        Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            announcer.run(publisher, gone).await;
+            drop(connection);
+        })))
+    }
+
+    /// Ready when the start has failed.
     pub(super) async fn startup_failed(&self) -> RunError {
+        tokio::select! {
+            error = self.never_connected() => error,
+            error = self.shares_are_ignored() => error,
+        }
+    }
+
+    /// Ready when no instance has been connected by the end of `mqtt.startup_timeout`.
+    async fn never_connected(&self) -> RunError {
         let limit = self.config.mqtt.startup_timeout;
         if limit.is_zero() {
             return std::future::pending().await;

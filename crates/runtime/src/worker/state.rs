@@ -198,6 +198,7 @@ impl Shared {
             dropped: finished[Outcome::Dropped as usize],
             abandoned: finished[Outcome::Abandoned as usize],
             unfinished: received.saturating_sub(finished.iter().sum()),
+            routes: self.routes.len(),
             paused_routes: self.paused_routes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             sinks: self.sinks.iter().map(|sink| sink.status()).collect(),
             scaling: self.scaling.status(u32::try_from(instances.len()).unwrap_or(u32::MAX)),
@@ -257,6 +258,8 @@ pub struct WorkerStatus {
     pub abandoned: u64,
     /// Events received and not finished.
     pub unfinished: u64,
+    /// How many routes the worker has.
+    pub routes: usize,
     /// Routes whose kill switch has tripped, or that emit to a sink whose breaker is open where that pauses them: they
     /// are unsubscribed until their events can be handled again.
     pub paused_routes: Vec<Box<str>>,

@@ -28,8 +28,8 @@ async fn a_permanent_failure_is_dead_lettered_at_once_with_everything_it_came_wi
         payload_format_indicator: None,
         message_expiry_interval: None,
         topic_alias: None,
-        response_topic: None,
-        correlation_data: None,
+        response_topic: Some("answers/7".to_owned()),
+        correlation_data: Some(vec![0, 0xAB].into()),
         subscription_identifiers: vec![],
     };
     let event = v5::Publish { properties: Some(properties), ..publish(5, "t/a/b", payload.clone()) };
@@ -49,6 +49,7 @@ async fn a_permanent_failure_is_dead_lettered_at_once_with_everything_it_came_wi
     );
     assert_eq!([told["tidemill-topic"], told["tidemill-qos"], told["tidemill-instance"]], ["t/a/b", "1", &*instance]);
     assert!(told["tidemill-first-seen"].ends_with('Z') && told["tidemill-last-seen"].ends_with('Z'));
+    assert_eq!([told["tidemill-response-topic"], told["tidemill-correlation-data"]], ["answers/7", "00ab"]);
     let own: Vec<_> = letter.properties.as_ref().unwrap().user_properties.iter().filter(|p| p.0 == "tenant").collect();
     assert_eq!(own.iter().map(|p| &*p.1).collect::<Vec<_>>(), ["ada", "bob"]);
     assert_eq!(letter.properties.as_ref().unwrap().content_type.as_deref(), Some("application/x"));

@@ -41,6 +41,43 @@ async fn the_filters_of_all_routes_are_subscribed_to_through_the_share() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_more_filters_are_asked_for_at_once_than_the_broker_takes() {
+    let mut config = config();
+    config.mqtt.broker = tidemill_runtime::profile::Profile::AwsIot;
+    let routes = |worker: tidemill_runtime::WorkerBuilder| {
+        (0..20).fold(worker, |worker, number| worker.route(format!("t{number}/x"), Fine))
+    };
+    let mut rig = Rig::start(config, routes);
+    let mut broker = rig.connection().await;
+    broker.accept().await;
+    let (mut asked, mut sizes) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        assert!(!rig.handle.status().ready);
+        let subscribe = broker.accept_subscribe().await;
+        sizes.push(subscribe.filters.len());
+        asked.extend(subscribe.filters.into_iter().map(|filter| filter.path));
+    }
+    rig.handle.ready().await;
+    assert_eq!(sizes, [8, 8, 4]);
+    asked.sort();
+    let mut all: Vec<_> = (0..20).map(|number| format!("$share/g/t{number}/x")).collect();
+    all.sort();
+    assert_eq!(asked, all);
+    rig.stop();
+    let mut left = Vec::new();
+    for size in sizes {
+        let unsubscribe = broker.accept_unsubscribe().await;
+        assert_eq!(unsubscribe.filters.len(), size);
+        left.extend(unsubscribe.filters);
+    }
+    left.sort();
+    assert_eq!(left, all);
+    broker.accept_ping().await;
+    broker.expect_disconnect().await;
+    rig.ended().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_is_ready_once_its_subscription_is_granted() {
     let mut rig = Rig::with_handler(config(), Fine);
     let mut broker = rig.connection().await;

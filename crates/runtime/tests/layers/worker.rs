@@ -61,6 +61,7 @@ impl Rig {
     async fn start(change: impl FnOnce(&mut Config), assemble: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Self {
         let mut config = Config::default();
         config.group.name = Some("g".to_owned());
+        config.group.verify = tidemill_runtime::config::Verify::Never;
         config.mqtt.window = 100;
         config.retry.max_attempts = 3;
         config.dead_letters.sink = Some("dead".to_owned());

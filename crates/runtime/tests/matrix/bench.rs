@@ -27,6 +27,7 @@ pub(crate) struct Bench {
 pub(crate) fn config(window: u16) -> Config {
     let mut config = Config::default();
     config.group.name = Some("g".to_owned());
+    config.group.verify = tidemill_runtime::config::Verify::Never;
     config.mqtt.window = window;
     config.mqtt.keep_alive = Duration::ZERO;
     config.drain.deadline = Duration::from_secs(24 * 3600);

@@ -253,6 +253,7 @@ impl Plan {
         let mut config = Config::default();
         config.instances = self.instances.into();
         config.group.name = Some("g".to_owned());
+        config.group.verify = tidemill_runtime::config::Verify::Never;
         config.mqtt.version = self.version;
         config.mqtt.qos = self.qos;
         config.mqtt.window = self.window;

@@ -127,6 +127,7 @@ impl Sink for Dead {
 fn config(scenario: &Scenario, name: &str, instances: u32) -> Config {
     let mut config = Config::default();
     config.group.name = Some("g".to_owned());
+    config.group.verify = tidemill_runtime::config::Verify::Never;
     config.instances = instances.into();
     if scenario.durable {
         config.identity.mode = IdentityMode::Durable;

@@ -56,6 +56,7 @@ impl Rig {
         let broker = Arc::new(Broker::start(config).await.unwrap());
         let mut config = Config::default();
         config.group.name = Some("g".to_owned());
+        config.group.verify = tidemill_runtime::config::Verify::Never;
         config.identity.mode = IdentityMode::Durable;
         config.identity.replica = Some("r".to_owned());
         config.mqtt.session_expiry = Duration::from_secs(24 * 3600);

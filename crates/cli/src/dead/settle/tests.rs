@@ -47,7 +47,7 @@ impl Publish for Hands {
     async fn start(
         &self,
         publication: Publication,
-    ) -> Result<oneshot::Receiver<Result<(), PublishError>>, PublishError> {
+    ) -> Result<oneshot::Receiver<Result<Receipt, PublishError>>, PublishError> {
         let mut world = self.0.lock().unwrap();
         let number = u64::from(publication.payload[0]);
         let is_copy = publication.topic.as_str().starts_with("tidemill/dead/");
@@ -63,7 +63,7 @@ impl Publish for Hands {
         *where_to.entry(number).or_default() += 1;
         // The broker has it, and the answer may still be lost.
         if world.step() {
-            answer.send(Ok(())).unwrap();
+            answer.send(Ok(Receipt::default())).unwrap();
         }
         Ok(answered)
     }

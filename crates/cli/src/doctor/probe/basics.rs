@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidemill_testkit::wire::{Version, WireQoS, v5};
 use tokio::time::Instant;
 
-use crate::doctor::client::Trouble;
+use crate::client::Trouble;
 use crate::doctor::site::Site;
 
 /// Round trips at most, and how long they may take together.
@@ -43,7 +43,7 @@ pub(in crate::doctor) async fn passing(site: &Site, version: Version) -> Result<
             Ok(Some(reason)) => return Ok(Passing::Blocked(format!("PUBACK refuses {topic} with {reason:?}"))),
             Err(trouble) => return Ok(Passing::Blocked(format!("PUBLISH to {topic}: {trouble}"))),
         }
-        let Some(event) = client.event(sent + site.patience).await? else {
+        let Some(event) = client.event(sent + site.reach.patience).await? else {
             let why = format!("what is published to {topic} is confirmed and does not come back");
             return Ok(Passing::Blocked(why));
         };
@@ -140,11 +140,11 @@ pub(in crate::doctor) async fn size(site: &Site, version: Version) -> Result<Siz
         Err(Trouble::Closed(_)) => return not,
         Err(trouble) => return Err(trouble),
     }
-    match client.event(Instant::now() + site.patience).await {
+    match client.event(Instant::now() + site.reach.patience).await {
         Ok(event) => Ok(Size { announced, tried, came: event.is_some_and(|event| event.payload.len() == tried) }),
         // It owes a PUBACK as well, which may come first.
         Err(Trouble::Odd(_)) => {
-            let event = client.event(Instant::now() + site.patience).await?;
+            let event = client.event(Instant::now() + site.reach.patience).await?;
             Ok(Size { announced, tried, came: event.is_some_and(|event| event.payload.len() == tried) })
         }
         Err(Trouble::Closed(_)) => not,

@@ -8,7 +8,7 @@ use tidemill_testkit::wire::Version;
 use tokio::time::Instant;
 
 use super::Gathered;
-use crate::doctor::client::{Client, Hello, Trouble};
+use crate::client::{Client, Hello, Trouble};
 use crate::doctor::evidence::{Death, Return};
 use crate::doctor::site::Site;
 
@@ -49,7 +49,7 @@ fn grief(site: &Site) -> Duration {
 }
 
 async fn member(site: &Site, hello: Hello, topic: &str) -> Result<Client, Trouble> {
-    let mut member = Client::connect(site, hello).await?;
+    let mut member = Client::connect(&site.reach, hello).await?;
     match member.join(&site.share(topic)).await? {
         Ok(()) => Ok(member),
         Err(code) => Err(Trouble::Odd(format!("SUBACK refuses a shared filter with {code:?}"))),
@@ -89,11 +89,11 @@ pub(in crate::doctor) async fn durable(site: &Site, version: Version) -> Result<
     publisher.publish(&topic, with_none.clone()).await?;
     publisher.bye().await;
 
-    let mut keeper = Client::connect(site, of_keeper.again()).await?;
+    let mut keeper = Client::connect(&site.reach, of_keeper.again()).await?;
     let mut session_present = keeper.connack.session_present;
     heard.gather(&mut [&mut keeper], usize::MAX, site.quiet()).await?;
     let kept_for_one = heard.within(with_none.clone());
-    let mut traveller = Client::connect(site, of_traveller.again()).await?;
+    let mut traveller = Client::connect(&site.reach, of_traveller.again()).await?;
     session_present &= traveller.connack.session_present;
     let mut back = Gathered::default();
     // Its own first, so that they are told apart from what others had.

@@ -8,9 +8,10 @@ pub(super) mod window;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tidemill_testkit::wire::v5;
 use tokio::time::Instant;
 
-use super::client::{Client, Trouble, number};
+use crate::client::{Client, Trouble};
 
 /// How long one member is listened to before it is the next one's turn.
 const TURN: Duration = Duration::from_millis(5);
@@ -68,4 +69,9 @@ impl Gathered {
         }
         Ok(last)
     }
+}
+
+/// The number of an event.
+fn number(event: &v5::Publish) -> Option<u32> {
+    std::str::from_utf8(&event.payload).ok()?.parse().ok()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidemill_testkit::wire::{Version, WireQoS, v5};
 
 use super::Gathered;
-use crate::doctor::client::Trouble;
+use crate::client::Trouble;
 use crate::doctor::evidence::Shared;
 use crate::doctor::site::Site;
 
@@ -46,7 +46,7 @@ pub(in crate::doctor) async fn sharing(site: &Site, version: Version) -> Result<
     }
     publisher.publish(&topic, 0..EVENTS).await?;
     let mut control = Gathered::default();
-    control.gather(&mut [&mut outside], EVENTS as usize, site.patience).await?;
+    control.gather(&mut [&mut outside], EVENTS as usize, site.reach.patience).await?;
     let mut group = Gathered::default();
     group.gather(&mut [&mut first, &mut second], EVENTS as usize, site.quiet() * 2).await?;
     // What comes twice comes right behind.

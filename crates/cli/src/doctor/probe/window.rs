@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidemill::profile::ReceiveMaximum;
 use tidemill_testkit::wire::Version;
 
-use crate::doctor::client::{Client, Hello, Trouble};
+use crate::client::{Client, Hello, Trouble};
 use crate::doctor::evidence::Cap;
 use crate::doctor::site::Site;
 
@@ -30,7 +30,7 @@ pub(in crate::doctor) struct Room {
 pub(in crate::doctor) async fn receive_maximum(site: &Site) -> Result<Room, Trouble> {
     let topic = site.topic("room");
     let hello = Hello::new(Version::V5, site.client_id()).receive_maximum(ROOM);
-    let mut reader = Client::connect(site, hello).await?;
+    let mut reader = Client::connect(&site.reach, hello).await?;
     let mut publisher = site.client(Version::V5).await?;
     if let Err(code) = reader.join(&topic).await? {
         return Err(Trouble::Odd(format!("SUBACK refuses {topic} with {code:?}")));
@@ -60,7 +60,7 @@ pub(in crate::doctor) async fn cap(site: &Site, version: Version) -> Result<Cap,
     let topic = site.topic(if version == Version::V5 { "cap-5" } else { "cap-4" });
     // A worker announces its window, and some brokers fall back on a limit of their own where nothing is announced.
     let hello = Hello::new(version, site.client_id()).receive_maximum(u16::MAX);
-    let (mut reader, mut publisher) = (Client::connect(site, hello).await?, site.client(version).await?);
+    let (mut reader, mut publisher) = (Client::connect(&site.reach, hello).await?, site.client(version).await?);
     if let Err(code) = reader.join(&topic).await? {
         return Err(Trouble::Odd(format!("SUBACK refuses {topic} with {code:?}")));
     }

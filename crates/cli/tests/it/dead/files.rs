@@ -97,6 +97,8 @@ async fn a_replay_from_a_file_that_cannot_be_published_leaves_the_file() {
     let lines = write_letters(&path);
     let access = Access::default().deny_publish(tidemill::topic::TopicFilter::new("t/1").unwrap());
     let broker = Broker::start(BrokerConfig { access, ..BrokerConfig::default() }).await.unwrap();
+    let mut peer = Peer::connect(broker.addr().unwrap(), "peer").await;
+    peer.listen().await;
     let ran = dead(&broker.url(), &["replay", "1-2", "--file", path.to_str().unwrap()]).await;
     assert!(ran.code == 1 && ran.err.contains("1 replayed, 1 not replayed and kept"), "{ran:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), [&lines[0..1], &lines[2..]].concat().concat());

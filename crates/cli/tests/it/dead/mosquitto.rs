@@ -51,6 +51,7 @@ async fn letters_are_read_and_replayed_over_tls() {
     dead(&url, &with(&["subscribe"])).await.good();
     let mut peer = Peer::connect(broker.addr(), "peer").await;
     peer.letters(&FIVE).await;
+    peer.listen().await;
     let ran = dead(&url, &with(&["replay", "1-5"])).await.good();
     assert!(ran.err.contains("5 replayed"), "{}", ran.err);
 }

@@ -10,7 +10,7 @@ fn publication(topic: &str, payload: &str) -> Publication {
     Publication::new(TopicName::new(topic).unwrap(), Bytes::copy_from_slice(payload.as_bytes()))
 }
 
-type Outcome = oneshot::Receiver<Result<(), PublishError>>;
+type Outcome = oneshot::Receiver<Result<Receipt, PublishError>>;
 
 fn request(publication: Publication) -> (Request, Outcome) {
     let (done, outcome) = oneshot::channel();
@@ -52,7 +52,7 @@ fn no_more_than_the_receive_maximum_is_unacknowledged() {
     outgoing.acknowledged(2, Reason::SUCCESS);
     outgoing.pump(MqttVersion::V5, &mut out, None);
     assert_eq!(written(&mut out), [(4, "3".into())]);
-    assert_eq!(outcomes.remove(1).try_recv().unwrap(), Ok(()));
+    assert_eq!(outcomes.remove(1).try_recv().unwrap(), Ok(Receipt::default()));
     assert!(outcomes[0].try_recv().is_err(), "nobody has acknowledged that one");
     outgoing.acknowledged(1, Reason::NOT_AUTHORIZED);
     assert_eq!(outcomes[0].try_recv().unwrap(), Err(PublishError::Refused(Reason::NOT_AUTHORIZED)));
@@ -118,6 +118,18 @@ fn the_queue_is_not_emptied_into_memory_while_the_broker_does_not_read() {
     out.clear();
     outgoing.pump(MqttVersion::V5, &mut out, None);
     assert!(!out.is_empty());
+}
+
+#[test]
+fn that_nobody_is_subscribed_is_told() {
+    let (sender, mut outgoing) = queue();
+    outgoing.begin_session(2, u32::MAX);
+    let mut outcomes = [put(&sender, publication("t", "0")), put(&sender, publication("t", "1"))];
+    outgoing.pump(MqttVersion::V5, &mut BytesMut::new(), None);
+    outgoing.acknowledged(1, Reason::NO_MATCHING_SUBSCRIBERS);
+    outgoing.acknowledged(2, Reason::SUCCESS);
+    let told = outcomes.each_mut().map(|outcome| outcome.try_recv().unwrap().unwrap().no_subscribers);
+    assert_eq!(told, [true, false]);
 }
 
 #[test]

@@ -33,6 +33,18 @@ pub trait Connector: Send + Sync + fmt::Debug + 'static {
     /// Why there is no stream, and whether trying again can help.
     async fn connect(&self) -> Result<BoxStream, SessionError>;
 
+    /// Which of several servers [`connect`](Self::connect) leads to now.
+    fn turn(&self) -> usize {
+        0
+    }
+
+    /// What led to the server of that turn could not be used: there was no stream, or no session over it. The next
+    /// stream should lead to another server, if there is one. Asked by several connections for the same turn, it moves on
+    /// once.
+    fn unusable(&self, turn: usize) {
+        let _ = turn;
+    }
+
     /// The broker asks to connect to another server next, which it names as `host` or `host:port`.
     fn redirect(&self, reference: &str) {
         let _ = reference;
@@ -55,8 +67,8 @@ struct Target {
     tls: Option<tls::Tls>,
 }
 
-/// Connects as the configuration says: to one of its addresses after another, each time that one cannot be reached, and
-/// to the server that the broker names instead of itself.
+/// Connects as the configuration says: to one of its addresses after another, each time that one cannot be reached or
+/// gives no session, and to the server that the broker names instead of itself.
 #[derive(Debug)]
 pub(crate) struct UrlConnector {
     config: MqttConfig,
@@ -126,24 +138,6 @@ impl Target {
     }
 }
 
-/// An attempt at one target; unless it succeeds, the next one is for the next target. One that takes too long is dropped
-/// by the caller, and must not be forgotten for that.
-struct Attempt<'a> {
-    next: &'a AtomicUsize,
-    tried: usize,
-    failed: bool,
-}
-
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        if self.failed {
-            // Several instances may fail at once: they move on by one together.
-            let next = self.tried.wrapping_add(1);
-            let _ = self.next.compare_exchange(self.tried, next, Ordering::Relaxed, Ordering::Relaxed);
-        }
-    }
-}
-
 #[async_trait]
 impl Connector for UrlConnector {
     async fn connect(&self) -> Result<BoxStream, SessionError> {
@@ -152,11 +146,16 @@ impl Connector for UrlConnector {
         if let Some(target) = redirect {
             return target.connect(self.config.tcp_nodelay).await;
         }
-        let next = self.next.load(Ordering::Relaxed);
-        let mut attempt = Attempt { next: &self.next, tried: next, failed: true };
-        let result = self.targets[next % self.targets.len()].connect(self.config.tcp_nodelay).await;
-        attempt.failed = result.is_err();
-        result
+        self.targets[self.turn() % self.targets.len()].connect(self.config.tcp_nodelay).await
+    }
+
+    fn turn(&self) -> usize {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    fn unusable(&self, turn: usize) {
+        // Several instances may fail at once: they move on by one together.
+        let _ = self.next.compare_exchange(turn, turn.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn redirect(&self, reference: &str) {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidemill_core::{Handler, QoS};
+use tidemill_runtime::config::Verify;
 use tidemill_runtime::{Config, MqttVersion, Route, RunError};
 
 pub(crate) use calls::{Call, Calls, Fine, does};
@@ -29,6 +30,7 @@ pub(crate) const BOTH: [MqttVersion; 2] = [MqttVersion::V5, MqttVersion::V3_1_1]
 pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.group.name = Some("g".to_owned());
+    config.group.verify = Verify::Never;
     config.mqtt.window = 100;
     config.retry.max_attempts = 3;
     config.drain.deadline = Duration::from_secs(20);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tidemill_core::{Handler, async_trait};
-use tidemill_runtime::{BoxStream, Config, Connector, RunError, SessionError, Shutdown, Summary};
+use tidemill_runtime::{BoxStream, BuildError, Config, Connector, RunError, SessionError, Shutdown, Summary};
 use tidemill_runtime::{Worker, WorkerBuilder, WorkerHandle};
 use tidemill_testkit::script::ScriptedBroker;
 use tokio::io::DuplexStream;
@@ -57,6 +57,15 @@ impl Rig {
     /// Starts a worker.
     pub(crate) fn start(config: Config, assemble: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Self {
         Self::with_pipes(config, PIPE, assemble)
+    }
+
+    /// Builds a worker that is not started.
+    pub(crate) fn try_start(
+        config: Config,
+        assemble: impl FnOnce(WorkerBuilder) -> WorkerBuilder,
+    ) -> Result<Worker, BuildError> {
+        let (brokers, _) = mpsc::channel(1);
+        assemble(Worker::builder(config).connector(Pipes { brokers, capacity: PIPE }).on_one_runtime()).build()
     }
 
     /// Starts a worker whose connections hold so many bytes in each direction.
@@ -130,6 +139,13 @@ impl Rig {
     /// Asks the worker to leave.
     pub(crate) fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) async fn abort(self) {
+        self.running.abort();
+        assert!(self.running.await.is_err());
+        super::settle().await;
     }
 
     /// How the worker ends; it has an hour to do so.

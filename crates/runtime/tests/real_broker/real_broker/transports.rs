@@ -130,14 +130,16 @@ async fn with_a_password_and_with_one_from_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_the_next_address_where_the_first_cannot_be_reached() {
+async fn over_the_next_address_where_the_first_cannot_be_reached_or_does_not_answer() {
     let broker = Broker::start(BrokerConfig::default()).await.unwrap();
     let refusing = format!("mqtt://127.0.0.1:{}", free_port());
-    // It takes connections and says nothing: TLS waits for it.
+    // It takes connections and says nothing: TLS waits for it, and so does CONNECT.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hanging = format!("mqtts://{}", silent.local_addr().unwrap());
-    for first in [refusing, hanging] {
+    let address = silent.local_addr().unwrap();
+    for first in [refusing, format!("mqtts://{address}"), format!("mqtt://{address}"), format!("ws://{address}")] {
         let mut config = config(&first);
+        // They all find out at once, and must not pass the good one by.
+        config.instances = 2;
         config.mqtt.tls.insecure_skip_verify = first.starts_with("mqtts");
         config.mqtt.fallback_urls = vec![broker.url()];
         config.mqtt.connect_timeout = Duration::from_millis(300);
@@ -157,7 +159,9 @@ async fn over_the_server_that_the_broker_names_instead_of_itself() {
     let broker = Broker::start(BrokerConfig::default()).await.unwrap();
     let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let reference = broker.addr().unwrap().to_string();
-    let config = config(format!("mqtt://{}", other.local_addr().unwrap()));
+    let mut config = config(format!("mqtt://{}", other.local_addr().unwrap()));
+    // One connection alone is told.
+    config.group.verify = tidemill_runtime::config::Verify::Never;
     let counted = Counted::default();
     let worker = Running::start(config, |worker| worker.route("t/#", Slow(counted.clone(), Duration::ZERO)));
     let (stream, _) = other.accept().await.unwrap();

@@ -1,4 +1,4 @@
-//! A client for probing: it does nothing by itself, and whatever the broker does is an answer, never a panic.
+//! A client for probing and looking: it does nothing by itself, and whatever the broker does is an answer, never a panic.
 //!
 //! INVARIANT: nothing waits for longer than its patience, and no event that came while something else was awaited is lost.
 
@@ -12,7 +12,7 @@ use tidemill_testkit::wire::{self, Version, WireQoS, v5};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::site::Site;
+use crate::connect::Reach;
 
 /// The largest packet that is read.
 const MAX_PACKET: usize = 1 << 20;
@@ -21,7 +21,7 @@ const UNCONFIRMED: usize = 64;
 
 /// Why a client got no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// There is no connection.
     Connect(String),
     /// The CONNACK says no.
@@ -48,34 +48,34 @@ impl fmt::Display for Trouble {
 
 /// How a session is to be.
 #[derive(Clone, Debug)]
-pub(super) struct Hello {
-    pub(super) version: Version,
-    pub(super) id: String,
-    pub(super) clean: bool,
+pub(crate) struct Hello {
+    pub(crate) version: Version,
+    pub(crate) id: String,
+    pub(crate) clean: bool,
     /// Whether the session outlives the connection.
-    pub(super) durable: bool,
-    pub(super) receive_maximum: Option<u16>,
+    pub(crate) durable: bool,
+    pub(crate) receive_maximum: Option<u16>,
 }
 
 impl Hello {
     /// A session that ends with its connection.
-    pub(super) fn new(version: Version, id: String) -> Self {
+    pub(crate) fn new(version: Version, id: String) -> Self {
         Self { version, id, clean: true, durable: false, receive_maximum: None }
     }
 
     /// A session that stays. It has to be removed again.
-    pub(super) fn durable(self) -> Self {
+    pub(crate) fn durable(self) -> Self {
         // MQTT 3.1.1 keeps what is not clean.
         Self { durable: true, clean: self.version == Version::V5, ..self }
     }
 
     /// The same session once more.
-    pub(super) fn again(self) -> Self {
+    pub(crate) fn again(self) -> Self {
         Self { clean: false, ..self }
     }
 
     /// Room for so many unacknowledged events, where the version can say so.
-    pub(super) fn receive_maximum(self, events: u16) -> Self {
+    pub(crate) fn receive_maximum(self, events: u16) -> Self {
         Self { receive_maximum: Some(events), ..self }
     }
 }
@@ -84,7 +84,7 @@ impl Hello {
 const EXPIRY: u32 = 60;
 
 /// A connected client.
-pub(super) struct Client {
+pub(crate) struct Client {
     io: BoxStream,
     version: Version,
     read: BytesMut,
@@ -92,14 +92,14 @@ pub(super) struct Client {
     last_pkid: u16,
     patience: Duration,
     /// The answer to its CONNECT.
-    pub(super) connack: v5::ConnAck,
+    pub(crate) connack: v5::ConnAck,
 }
 
 impl Client {
     /// Connects.
-    pub(super) async fn connect(site: &Site, hello: Hello) -> Result<Self, Trouble> {
+    pub(crate) async fn connect(reach: &Reach, hello: Hello) -> Result<Self, Trouble> {
         let Hello { version, id, clean, durable, receive_maximum } = hello;
-        let stream = timeout(site.patience, site.connector.connect()).await;
+        let stream = timeout(reach.patience, reach.connector.connect()).await;
         let io = match stream {
             Ok(Ok(io)) => io,
             Ok(Err(error)) => return Err(Trouble::Connect(tidemill::report(&error))),
@@ -111,9 +111,9 @@ impl Client {
         let connect = v5::Connect { keep_alive: 60, client_id: id, clean_start: clean, properties: Some(properties) };
         let connack = v5::ConnAck { session_present: false, code: v5::ConnectReturnCode::Success, properties: None };
         let (read, inbox) = (BytesMut::new(), VecDeque::new());
-        let mut client = Self { io, version, read, inbox, last_pkid: 0, patience: site.patience, connack };
-        client.send(v5::Packet::Connect(connect, None, site.login())).await?;
-        let answer = client.packet(Instant::now() + site.patience).await;
+        let mut client = Self { io, version, read, inbox, last_pkid: 0, patience: reach.patience, connack };
+        client.send(v5::Packet::Connect(connect, None, reach.login.clone())).await?;
+        let answer = client.packet(Instant::now() + reach.patience).await;
         client.connack = match answer.map_err(|trouble| match trouble {
             Trouble::Odd(_) => Trouble::Odd("the answer to CONNECT is no CONNACK of this version".to_owned()),
             trouble => trouble,
@@ -171,7 +171,7 @@ impl Client {
     }
 
     /// Subscribes; what the broker answers per filter.
-    pub(super) async fn subscribe(
+    pub(crate) async fn subscribe(
         &mut self,
         filters: &[String],
         qos: WireQoS,
@@ -186,7 +186,7 @@ impl Client {
     }
 
     /// Subscribes to one filter at QoS 1; `Err` within is the refusal.
-    pub(super) async fn join(&mut self, filter: &str) -> Result<Result<(), v5::SubscribeReasonCode>, Trouble> {
+    pub(crate) async fn join(&mut self, filter: &str) -> Result<Result<(), v5::SubscribeReasonCode>, Trouble> {
         let codes = self.subscribe(&[filter.to_owned()], WireQoS::AtLeastOnce).await?;
         Ok(match codes.first() {
             Some(v5::SubscribeReasonCode::Success(_)) => Ok(()),
@@ -196,7 +196,7 @@ impl Client {
     }
 
     /// Publishes at QoS 1 under increasing numbers and waits until all is confirmed; the first refusal, if there is one.
-    pub(super) async fn publish(
+    pub(crate) async fn publish(
         &mut self,
         topic: &str,
         numbers: std::ops::Range<u32>,
@@ -219,7 +219,7 @@ impl Client {
     }
 
     /// Publishes one event at QoS 1 without waiting for the PUBACK.
-    pub(super) async fn publish_one(
+    pub(crate) async fn publish_one(
         &mut self,
         topic: &str,
         payload: bytes::Bytes,
@@ -232,7 +232,7 @@ impl Client {
     }
 
     /// Waits for one PUBACK; the reason if it refuses.
-    pub(super) async fn confirmed(&mut self) -> Result<Option<v5::PubAckReason>, Trouble> {
+    pub(crate) async fn confirmed(&mut self) -> Result<Option<v5::PubAckReason>, Trouble> {
         match self.answer("PUBACK").await? {
             v5::Packet::PubAck(ack) => {
                 let fine = matches!(ack.reason, v5::PubAckReason::Success | v5::PubAckReason::NoMatchingSubscribers);
@@ -243,7 +243,7 @@ impl Client {
     }
 
     /// The next event; `None` when none comes in time.
-    pub(super) async fn event(&mut self, until: Instant) -> Result<Option<v5::Publish>, Trouble> {
+    pub(crate) async fn event(&mut self, until: Instant) -> Result<Option<v5::Publish>, Trouble> {
         if let Some(publish) = self.inbox.pop_front() {
             return Ok(Some(publish));
         }
@@ -255,17 +255,22 @@ impl Client {
     }
 
     /// Acknowledges an event, if it wants that.
-    pub(super) async fn ack(&mut self, event: &v5::Publish) -> Result<(), Trouble> {
+    pub(crate) async fn ack(&mut self, event: &v5::Publish) -> Result<(), Trouble> {
         if event.qos == WireQoS::AtLeastOnce {
             self.send(v5::Packet::PubAck(v5::PubAck::new(event.pkid, None))).await?;
         }
         Ok(())
     }
 
-    /// Everything that the broker sends without being acknowledged, until nothing comes for that long.
-    pub(super) async fn held(&mut self, quiet: Duration) -> Result<Vec<v5::Publish>, Trouble> {
+    /// Whether the broker still answers.
+    pub(crate) async fn ping(&mut self) -> Result<(), Trouble> {
         self.send(v5::Packet::PingReq(v5::PingReq)).await?;
-        self.answer("PINGRESP").await?;
+        self.answer("PINGRESP").await.map(|_| ())
+    }
+
+    /// Everything that the broker sends without being acknowledged, until nothing comes for that long.
+    pub(crate) async fn held(&mut self, quiet: Duration) -> Result<Vec<v5::Publish>, Trouble> {
+        self.ping().await?;
         let mut held = Vec::new();
         while let Some(event) = self.event(Instant::now() + quiet).await? {
             held.push(event);
@@ -274,7 +279,7 @@ impl Client {
     }
 
     /// Says goodbye. The broker may be gone already.
-    pub(super) async fn bye(mut self) {
+    pub(crate) async fn bye(mut self) {
         let goodbye = v5::Disconnect::new(v5::DisconnectReasonCode::NormalDisconnection);
         if self.send(v5::Packet::Disconnect(goodbye)).await.is_ok() {
             // It closes when it has read that; a reset could overtake it otherwise.
@@ -287,9 +292,4 @@ fn odd(wanted: &str, packet: &v5::Packet) -> Trouble {
     let text = format!("{packet:?}");
     let name = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
     Trouble::Odd(format!("{wanted} was expected, but {name} came"))
-}
-
-/// The number of an event.
-pub(super) fn number(event: &v5::Publish) -> Option<u32> {
-    std::str::from_utf8(&event.payload).ok()?.parse().ok()
 }

@@ -1,0 +1,89 @@
+//! How commands reach a broker that people name on the command line.
+//!
+//! No message here repeats the URL: people put passwords there.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tidemill::config::MqttConfig;
+use tidemill::{Config, Connector};
+use tidemill_testkit::wire::v5;
+
+use crate::exit::Failure;
+
+/// The options of a connection.
+#[derive(Args, Debug)]
+pub(crate) struct ConnectArgs {
+    /// The broker: mqtt://, mqtts://, ws:// or wss://, host and port
+    #[arg(long, value_name = "URL")]
+    pub(crate) broker: String,
+    /// User name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) username: Option<String>,
+    /// File that holds the password
+    #[arg(long, value_name = "FILE", requires = "username")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// PEM file with the certificates to trust, for mqtts:// and wss:// [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// A way to a broker, checked.
+pub(crate) struct Reach {
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) login: Option<v5::Login>,
+    /// How long an answer may take.
+    pub(crate) patience: Duration,
+    /// The broker, for people.
+    pub(crate) broker: String,
+}
+
+impl fmt::Debug for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reach").field("broker", &self.broker).field("patience", &self.patience).finish_non_exhaustive()
+    }
+}
+
+impl ConnectArgs {
+    fn mqtt(&self) -> Result<MqttConfig, Failure> {
+        let mut config = Config::default();
+        config.mqtt.url.clone_from(&self.broker);
+        config.mqtt.username.clone_from(&self.username);
+        config.mqtt.password_file.clone_from(&self.password_file);
+        config.mqtt.tls.ca_file.clone_from(&self.ca_file);
+        config
+            .validate()
+            .and_then(|()| config.check_files())
+            .map_err(|errors| Failure::Usage(in_options(&errors.to_string())))?;
+        Ok(config.mqtt)
+    }
+
+    /// The way that they describe. Connects to nothing.
+    ///
+    /// # Errors
+    /// What cannot be right, in terms of the options.
+    pub(crate) fn reach(&self, patience: Duration) -> Result<Reach, Failure> {
+        let mqtt = self.mqtt()?;
+        let connector =
+            tidemill::connector(&mqtt).map_err(|error| Failure::Usage(in_options(&tidemill::report(&error))))?;
+        let password = mqtt.read_password().map_err(|problem| Failure::Usage(in_options(&problem.to_string())))?;
+        let password = password.map(|password| password.expose().to_owned()).unwrap_or_default();
+        let login = mqtt.username.clone().map(|user| v5::Login::new(user, password));
+        let broker = mqtt.broker().map(|address| address.to_string()).unwrap_or_default();
+        Ok(Reach { connector, login, patience, broker })
+    }
+}
+
+/// What the library says about its configuration keys, in terms of the options that set them.
+pub(crate) fn in_options(text: &str) -> String {
+    const OPTIONS: [(&str, &str); 4] = [
+        ("mqtt.url", "--broker"),
+        ("mqtt.username", "--username"),
+        ("mqtt.password_file", "--password-file"),
+        ("mqtt.tls.ca_file", "--ca-file"),
+    ];
+    OPTIONS.iter().fold(text.to_owned(), |text, (key, option)| text.replace(key, option))
+}

@@ -1,0 +1,81 @@
+//! The options of `tidemill group`.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tidemill::topic::TopicFilter;
+use tidemill_testkit::wire::Version;
+
+use crate::connect::ConnectArgs;
+use crate::exit::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidemill group --broker mqtt://broker
+  tidemill group --broker mqtt://broker --topic 'tidemill/groups/thermostats/#' --watch
+  tidemill group --broker mqtt://broker --json
+
+Workers say how they are where `group.presence.topic` is set; it is not by default. Nothing is published here.
+
+Exit codes: 0 somebody is present, 1 nobody is or the broker could not be asked, 64 wrong usage.";
+
+/// Arguments of `tidemill group`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct GroupArgs {
+    #[command(flatten)]
+    pub(super) connection: ConnectArgs,
+    /// Where workers say how they are: `group.presence.topic`, with + or # for the names in it
+    #[arg(long, value_name = "FILTER", default_value = "tidemill/groups/#")]
+    pub(super) topic: String,
+    /// Version of MQTT
+    #[arg(long, value_name = "VERSION", default_value = "5")]
+    version: Spoken,
+    /// Shows it again every two seconds, until it is stopped
+    #[arg(long)]
+    pub(super) watch: bool,
+    /// Writes one JSON object per look to standard output
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Gives up when the broker does not answer for so long
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub(super) patience: Duration,
+}
+
+/// MQTT versions as they are written on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Spoken {
+    /// MQTT 5.0
+    #[value(name = "5")]
+    V5,
+    /// MQTT 3.1.1
+    #[value(name = "3.1.1")]
+    V3_1_1,
+}
+
+impl GroupArgs {
+    pub(super) fn version(&self) -> Version {
+        match self.version {
+            Spoken::V5 => Version::V5,
+            Spoken::V3_1_1 => Version::V4,
+        }
+    }
+
+    /// Checks what the parser cannot.
+    ///
+    /// # Errors
+    /// What cannot be right, with the option that says it.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        if let Err(error) = TopicFilter::new(&self.topic) {
+            return Err(Failure::Usage(format!("--topic: {error}")));
+        }
+        if self.topic.starts_with("$share/") {
+            let text = "--topic: a shared subscription is not sent what is retained; leave the share out";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        if self.patience.is_zero() {
+            return Err(Failure::Usage("--patience must be longer than 0s".to_owned()));
+        }
+        Ok(())
+    }
+}

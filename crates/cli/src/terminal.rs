@@ -1,0 +1,24 @@
+//! Writing to the terminal, or to whatever standard output is.
+//!
+//! INVARIANT: nothing that somebody else has sent reaches a terminal with its control characters, once it is cleaned.
+
+use std::io::{self, Write as _};
+
+use crate::exit::Failure;
+
+/// Control characters as they are written in code: a payload must not move a terminal's cursor.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// Writes to standard output.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| Failure::Run(format!("write to standard output: {error}"))),
+    }
+}

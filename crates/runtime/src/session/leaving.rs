@@ -1,0 +1,71 @@
+//! How a session leaves: give up the subscriptions, finish and acknowledge what came, make sure that the broker holds
+//! nothing more, say goodbye.
+//!
+//! INVARIANT (G7): DISCONNECT is written only when everything that was received is acknowledged, and, unless the session
+//! is to be taken up again, when a ping has shown that nothing more is on its way.
+
+use super::error::SessionError;
+use super::handshake::{write_disconnect, write_disconnect_for_good};
+use super::parting::Parting;
+use super::reason::Reason;
+use super::running::{Running, Turn};
+use super::status::Phase;
+
+/// How far leaving has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    No,
+    /// UNSUBSCRIBE is sent; the last UNSUBACK is awaited.
+    Unsubscribing,
+    /// Finishing what was received; the broker may still send what it holds for this member.
+    Draining,
+    /// Nothing is unfinished and a ping is on its way: when its answer comes before any event, the broker has no more.
+    Barrier,
+    /// Finishing what was received and reading nothing more: the broker keeps the rest, and the subscriptions.
+    Pausing,
+    /// DISCONNECT is written.
+    Goodbye,
+}
+
+impl Running<'_> {
+    /// Begins to leave, as the parting says.
+    pub(super) fn start_leaving(&mut self, turn: &mut Turn) -> Result<(), SessionError> {
+        self.status.set_phase(Phase::Leaving);
+        if self.parting.get() == Parting::KeepPlace {
+            self.stopped_reading = true;
+            turn.subscriptions.forget_change();
+            turn.leaving = Leaving::Pausing;
+            return Ok(());
+        }
+        turn.subscriptions.leave();
+        turn.leaving = Leaving::Unsubscribing;
+        self.reconcile(turn)
+    }
+
+    /// Whether everything that came was finished and acknowledged, and nothing waits to be decoded or sent.
+    fn is_idle(&self, turn: &Turn) -> bool {
+        self.window.occupied() == 0 && self.released.events == 0 && self.outgoing.is_idle() && !turn.undecoded
+    }
+
+    /// The next step of leaving, if it is time for it.
+    pub(super) fn continue_leaving(&mut self, turn: &mut Turn) {
+        match turn.leaving {
+            Leaving::Pausing if self.window.occupied() == 0 && self.released.events == 0 => {
+                write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output);
+                turn.leaving = Leaving::Goodbye;
+            }
+            Leaving::Draining if !turn.clocks.awaits_answer() && self.is_idle(turn) => {
+                turn.clocks.ping(&mut self.wire.output);
+                turn.leaving = Leaving::Barrier;
+            }
+            Leaving::Barrier if !turn.clocks.awaits_answer() && self.is_idle(turn) => {
+                match self.parting.get() {
+                    Parting::ForGood => write_disconnect_for_good(self.settings.version, &mut self.wire.output),
+                    _ => write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output),
+                }
+                turn.leaving = Leaving::Goodbye;
+            }
+            _ => {}
+        }
+    }
+}
