@@ -65,7 +65,8 @@ pub(crate) fn run(args: &HealthArgs) -> Result<Outcome, Failure> {
 
 /// Where the worker's configuration has the admin server.
 fn configured() -> Result<SocketAddr, Failure> {
-    let config = Config::load().map_err(|errors| Failure::Run(format!("the configuration cannot be read: {errors}")))?;
+    let config =
+        Config::load().map_err(|errors| Failure::Run(format!("the configuration cannot be read: {errors}")))?;
     match config.admin.listen {
         listen if listen.port() == 0 => {
             let why = "admin.listen takes any free port: give the one it got with --address";
