@@ -24,7 +24,7 @@ pub(crate) struct Need {
 /// There only when it can make environments.
 const PYTHON: &str = "python3";
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 9] = [
     Need {
         program: "mosquitto",
         package: "mosquitto",
@@ -72,6 +72,13 @@ const NEEDS: [Need; 8] = [
         package: "python3-venv",
         purpose: "checking the chart, with packages below target",
         required: true,
+        service: None,
+    },
+    Need {
+        program: "musl-gcc",
+        package: "musl-tools",
+        purpose: "images with static programs",
+        required: false,
         service: None,
     },
     Need { program: "valgrind", package: "valgrind", purpose: "counting instructions", required: false, service: None },

@@ -7,6 +7,7 @@ mod chart;
 mod checkout;
 mod counts;
 mod failure;
+mod image;
 mod install;
 mod process;
 mod repo_checks;
@@ -27,7 +28,8 @@ Examples:
   cargo xtask test --fast                      while you work: what breaks most often
   cargo xtask test --only clippy --only repo   these steps alone
   cargo xtask test --no-install                without touching the system's packages
-  cargo xtask chart --update                   the README of the chart, after a change of its values";
+  cargo xtask chart --update                   the README of the chart, after a change of its values
+  cargo xtask image --bin example-01-hello     an OCI image of a worker";
 
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Tasks of this repository", after_help = EXAMPLES)]
@@ -42,6 +44,8 @@ enum Task {
     Test(test::Args),
     /// Check the chart for Kubernetes, or write its README
     Chart(chart::Args),
+    /// Build an OCI image of a worker, without a container engine
+    Image(image::Args),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +63,7 @@ fn run(task: Task) -> Result<ExitCode, Failure> {
     match task {
         Task::Test(args) => test::run(&checkout, &args),
         Task::Chart(args) => chart::run(&checkout, &args),
+        Task::Image(args) => image::run(&checkout, &args),
     }
 }
 
