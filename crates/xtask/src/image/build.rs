@@ -59,16 +59,16 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Builds the binaries of these names.
+    /// Builds binaries, and gives each its name in the image.
     pub(super) fn build(
         checkout: &Checkout,
         target: &Target,
         profile: &str,
-        binaries: &[&str],
+        binaries: &[(&str, &str)],
     ) -> Result<Self, Failure> {
         let triple = target.triple();
         let mut command = process::cargo(checkout, &["build", "--profile", profile, "--target", triple, "--workspace"]);
-        for binary in binaries {
+        for (binary, _) in binaries {
             command.args(["--bin", binary]);
         }
         let built = process::run(&mut command)?;
@@ -79,8 +79,8 @@ impl Programs {
         let folder = if profile == "dev" { "debug" } else { profile };
         let folder = chart::target(checkout).join(triple).join(folder);
         let mut programs = Self { files: BTreeMap::new(), libraries: 0 };
-        for binary in binaries {
-            programs.add(&format!("usr/bin/{binary}"), &folder.join(binary))?;
+        for (binary, name) in binaries {
+            programs.add(&format!("usr/bin/{name}"), &folder.join(binary))?;
             if !triple.contains("-musl") {
                 programs.add_libraries_of(&folder.join(binary))?;
             }

@@ -22,8 +22,10 @@ const SPDX: &str = "application/spdx+json";
 pub(super) struct About {
     /// Name and tag.
     pub(super) name: String,
-    /// Name of the program, which is in `/usr/bin`.
+    /// Name of the program, where it is built.
     pub(super) title: String,
+    /// Where it is in the image.
+    pub(super) entrypoint: String,
     pub(super) version: String,
     /// Commit that it was built from; may be empty.
     pub(super) revision: String,
@@ -154,7 +156,7 @@ fn config(about: &About, diff_ids: &[String]) -> Value {
         "os": "linux",
         "config": {
             "User": format!("{USER}:{USER}"),
-            "Entrypoint": [format!("/usr/bin/{}", about.title)],
+            "Entrypoint": [about.entrypoint],
             "WorkingDir": "/",
             "Env": [
                 "PATH=/usr/bin",

@@ -35,6 +35,8 @@ const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 const SBOM: &str = "usr/share/sbom/spdx.json";
 /// The program for health and diagnosis, in every image.
 const TOOL: &str = "tidemill";
+/// What the worker is called in an image, whatever it is called elsewhere.
+const WORKER: &str = "worker";
 
 /// Options of `cargo xtask image`.
 #[derive(clap::Args, Debug)]
@@ -63,7 +65,8 @@ pub(crate) struct Args {
 pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode, Failure> {
     let target = Target::choose(args.target.as_deref())?;
     let version = env!("CARGO_PKG_VERSION");
-    let programs = Programs::build(checkout, &target, &args.profile, &[&args.bin, TOOL])?;
+    let entry = if args.bin == TOOL { TOOL } else { WORKER };
+    let programs = Programs::build(checkout, &target, &args.profile, &[(&args.bin, entry), (TOOL, TOOL)])?;
     let sbom = sbom::of_binary(&sbom::metadata(checkout, target.triple())?, &args.bin, created(checkout))?;
     let system = system_files(&fs::read(&args.certificates).map_err(|e| {
         Failure::because(format!("read {}; name another file with --certificates", args.certificates.display()), e)
@@ -77,6 +80,7 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode, Failure>
     let about = About {
         name: args.name.clone().unwrap_or_else(|| format!("{}:{version}", args.bin)),
         title: args.bin.clone(),
+        entrypoint: format!("/usr/bin/{entry}"),
         version: version.to_owned(),
         revision: git(checkout, &["rev-parse", "HEAD"]).unwrap_or_default(),
         created: created(checkout),
@@ -93,7 +97,7 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode, Failure>
     println!("layout   {}", out.display());
     println!("archive  {}", archive.display());
     println!("\nload it with one of\n  docker load --input {0}\n  podman load --input {0}", archive.display());
-    println!("  skopeo copy oci-archive:{} docker://registry.example/plant/{}", archive.display(), about.name);
+    println!("  skopeo copy oci-archive:{} docker://registry.example/{}", archive.display(), about.name);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -17,7 +17,8 @@ use super::*;
 fn about() -> About {
     About {
         name: "worker:1.2.3".to_owned(),
-        title: "worker".to_owned(),
+        title: "thermostats".to_owned(),
+        entrypoint: "/usr/bin/worker".to_owned(),
         version: "1.2.3".to_owned(),
         revision: "0123abc".to_owned(),
         created: 1_700_000_000,
@@ -101,6 +102,25 @@ fn it_runs_the_worker_as_a_user_without_rights_and_knows_how_to_ask_for_its_heal
     assert_eq!(config["created"], "2023-11-14T22:13:20Z");
     assert_eq!((&config["architecture"], &config["os"]), (&"amd64".into(), &"linux".into()));
     assert_eq!(index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"], "1.2.3");
+}
+
+#[test]
+fn an_image_by_the_dockerfile_is_started_alike() {
+    let checkout = Checkout::here().unwrap();
+    let root: toml::Table = fs::read_to_string(checkout.root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let rust = root["workspace"]["package"]["rust-version"].as_str().unwrap();
+    let text = fs::read_to_string(checkout.root().join("Dockerfile")).unwrap();
+    for line in [
+        &format!("ARG RUST={rust}"),
+        "ENTRYPOINT [\"/usr/bin/worker\"]",
+        "USER 65532:65532",
+        "ENV TIDEMILL_ADMIN__ENABLED=true",
+        "STOPSIGNAL SIGTERM",
+        "EXPOSE 9464",
+    ] {
+        assert!(text.lines().any(|has| has == line), "no line {line:?}");
+    }
+    assert!(text.contains(r#"CMD ["/usr/bin/tidemill", "health"]"#));
 }
 
 #[test]
