@@ -161,13 +161,13 @@ def check_grace_periods(tally):
     """The grace period for deadlines as people write them."""
     base = load(CHART / "ci" / "deployment-values.yaml")
     cases = [
-        ({"deadline": "30s"}, 40),
-        ({"deadline": "1m 30s"}, 100),
-        ({"deadline": "2min"}, 130),
-        ({"deadline": "1h"}, 3610),
-        ({"deadline": "1500ms"}, 12),
-        ({"deadline": "30s", "force": "5s"}, 45),
-        ({"deadline": None}, 40),
+        ({"deadline": "30s"}, 45),
+        ({"deadline": "1m 30s"}, 105),
+        ({"deadline": "2min"}, 135),
+        ({"deadline": "1h"}, 3615),
+        ({"deadline": "1500ms"}, 17),
+        ({"deadline": "30s", "force": "20s"}, 60),
+        ({"deadline": None}, 45),
     ]
     for drain, expected in cases:
         objects, _ = render(merged(base, {"config": {"drain": drain}}))

@@ -46,6 +46,9 @@ Combinations that cannot work. Each is refused with a sentence that says why and
 {{- if and $scaling.cpuPercent (not (dig "requests" "cpu" "" .Values.resources)) -}}
 {{- fail "autoscaling.cpuPercent is a share of the CPU request, and there is none: set resources.requests.cpu, or autoscaling.cpuPercent to 0." -}}
 {{- end -}}
+{{- if and $scaling.saturationPercent (kindIs "map" $config.instances) -}}
+{{- fail "config.instances is elastic and autoscaling.saturationPercent looks at the same windows, so that the two undo each other: set autoscaling.saturationPercent to 0, or config.instances to a number." -}}
+{{- end -}}
 {{- if $config.broadcast -}}
 {{- fail "autoscaling cannot help when config.broadcast gives every event to every replica: remove one of the two." -}}
 {{- end -}}

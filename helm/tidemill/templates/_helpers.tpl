@@ -90,14 +90,12 @@ labels:
 {{- ceil $sum | int64 -}}
 {{- end -}}
 
-{{- /* What draining may take: the deadline, and what forcing adds. */ -}}
+{{- /* What draining may take: the deadline, and what forcing the end adds. */ -}}
 {{- define "tidemill.drainSeconds" -}}
 {{- $drain := .Values.config.drain | default dict -}}
 {{- $seconds := include "tidemill.seconds" (dict "key" "config.drain.deadline" "text" ($drain.deadline | default "30s")) | int64 -}}
-{{- with $drain.force -}}
-{{- $seconds = add $seconds (include "tidemill.seconds" (dict "key" "config.drain.force" "text" .) | int64) -}}
-{{- end -}}
-{{- $seconds -}}
+{{- $force := include "tidemill.seconds" (dict "key" "config.drain.force" "text" ($drain.force | default "5s")) | int64 -}}
+{{- add $seconds $force -}}
 {{- end -}}
 
 {{- define "tidemill.terminationGracePeriodSeconds" -}}
