@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tidemill_testkit::broker::{Broker, BrokerConfig, What};
 use tidemill_testkit::client::{ConnectOptions, RawClient};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{ChildStderr, Command};
 use tokio::time::{sleep, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,27 +25,38 @@ async fn until(mut holds: impl FnMut() -> bool, what: &str) {
 }
 
 /// The status line of a GET, or nothing while nobody listens.
-async fn probe(port: u16, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+async fn probe(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     answer.lines().next().map(str::to_owned)
 }
 
+/// Where the log says that the admin server listens. The rest of the log is read, so that the worker can go on writing.
+async fn admin_address(log: ChildStderr) -> String {
+    let mut lines = BufReader::new(log).lines();
+    loop {
+        let line = lines.next_line().await.unwrap().expect("the worker ended");
+        let line: Value = serde_json::from_str(&line).unwrap();
+        if line["fields"]["message"] == "admin server listens" {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return line["fields"]["address"].as_str().unwrap().to_owned();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_durable_replica_joins_under_its_pods_name_answers_probes_and_leaves_without_loss() {
     let directory = tempfile::tempdir().unwrap();
     let broker = Broker::start(BrokerConfig::default().with_trace(1000)).await.unwrap();
-    // A port that was free a moment ago; the file needs its number before the worker listens.
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let file = directory.path().join("tidemill.toml");
     let config = format!(
         r#"
             instances = 2
             [admin]
             enabled = true
-            listen = "127.0.0.1:{port}"
+            listen = "127.0.0.1:0"
             [group]
             name = "thermostats"
             [identity]
@@ -62,19 +73,21 @@ async fn a_durable_replica_joins_under_its_pods_name_answers_probes_and_leaves_w
         .current_dir(directory.path())
         .env("TIDEMILL_CONFIG", &file)
         .env("TIDEMILL_IDENTITY__REPLICA", "thermostats-0")
-        .env("TIDEMILL_LOG__FILTER", "error")
+        .env("TIDEMILL_LOG__FORMAT", "json")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
+    let address = timeout(PATIENCE, admin_address(worker.stderr.take().unwrap())).await.expect("it never listens");
     let ready = async {
-        while probe(port, "/readyz").await.as_deref() != Some("HTTP/1.0 200 OK") {
+        while probe(&address, "/readyz").await.as_deref() != Some("HTTP/1.0 200 OK") {
             sleep(Duration::from_millis(10)).await;
         }
     };
     timeout(PATIENCE, ready).await.expect("it never gets ready");
-    assert_eq!(probe(port, "/livez").await.as_deref(), Some("HTTP/1.0 200 OK"));
+    assert_eq!(probe(&address, "/livez").await.as_deref(), Some("HTTP/1.0 200 OK"));
 
     let connected = broker.trace().into_iter().filter(|line| matches!(line.what, What::Connected { .. }));
     let mut ids: Vec<String> = connected.map(|line| line.client.to_string()).collect();

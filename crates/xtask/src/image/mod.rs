@@ -67,7 +67,8 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode, Failure>
     let version = env!("CARGO_PKG_VERSION");
     let entry = if args.bin == TOOL { TOOL } else { WORKER };
     let programs = Programs::build(checkout, &target, &args.profile, &[(&args.bin, entry), (TOOL, TOOL)])?;
-    let sbom = sbom::of_binary(&sbom::metadata(checkout, target.triple())?, &args.bin, created(checkout))?;
+    let metadata = sbom::metadata(checkout, target.triple())?;
+    let sbom = sbom::of_binaries(&metadata, &[&args.bin, TOOL], created(checkout))?;
     let system = system_files(&fs::read(&args.certificates).map_err(|e| {
         Failure::because(format!("read {}; name another file with --certificates", args.certificates.display()), e)
     })?);

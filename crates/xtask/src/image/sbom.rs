@@ -1,6 +1,6 @@
-//! The bill of materials: every crate that a program is made of, as SPDX 2.3.
+//! The bill of materials: every crate that the programs of an image are made of, as SPDX 2.3.
 //!
-//! It follows what cargo resolved for the target, from the program's package through its ordinary dependencies; what only
+//! It follows what cargo resolved for the target, from the packages of the programs through its ordinary dependencies; what only
 //! tests or build scripts need is not in the program. Features are those of the whole workspace, so that it may name a
 //! crate too many, and never one too few.
 
@@ -24,16 +24,17 @@ pub(super) fn metadata(checkout: &Checkout, target: &str) -> Result<Value, Failu
     serde_json::from_slice(&said.stdout).map_err(|e| Failure::because("read what cargo metadata says", e))
 }
 
-/// The bill of the program `binary`, which was made at `created`, in seconds since 1970.
-pub(super) fn of_binary(metadata: &Value, binary: &str, created: u64) -> Result<Vec<u8>, Failure> {
+/// The bill of these programs, which were made at `created`, in seconds since 1970. It has the name of the first.
+pub(super) fn of_binaries(metadata: &Value, binaries: &[&str], created: u64) -> Result<Vec<u8>, Failure> {
     let packages: BTreeMap<&str, &Value> =
         list(&metadata["packages"]).filter_map(|package| Some((package["id"].as_str()?, package))).collect();
-    let root = package_of(&packages, binary)?;
+    let roots: BTreeSet<&str> =
+        binaries.iter().map(|binary| package_of(&packages, binary)).collect::<Result<_, _>>()?;
     let edges: BTreeMap<&str, &Value> =
         list(&metadata["resolve"]["nodes"]).filter_map(|node| Some((node["id"].as_str()?, &node["deps"]))).collect();
 
     let mut relations = Vec::new();
-    let (mut seen, mut open) = (BTreeSet::from([root]), vec![root]);
+    let (mut seen, mut open) = (roots.clone(), roots.iter().copied().collect::<Vec<_>>());
     while let Some(id) = open.pop() {
         for dependency in edges.get(id).into_iter().flat_map(|deps| list(deps)) {
             let Some(to) = dependency["pkg"].as_str() else { continue };
@@ -49,9 +50,14 @@ pub(super) fn of_binary(metadata: &Value, binary: &str, created: u64) -> Result<
     relations.sort_unstable();
     relations.dedup();
     let crates: Vec<Value> = seen.iter().filter_map(|id| packages.get(id)).map(|package| entry(package)).collect();
-    let mut relationships = vec![json!({
-        "spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": reference(packages[root]),
-    })];
+    let described = roots.iter().filter_map(|id| packages.get(id)).map(|package| {
+        json!({
+            "spdxElementId": "SPDXRef-DOCUMENT",
+            "relationshipType": "DESCRIBES",
+            "relatedSpdxElement": reference(package),
+        })
+    });
+    let mut relationships: Vec<Value> = described.collect();
     relationships.extend(relations.iter().filter_map(|(from, to)| {
         Some(json!({
             "spdxElementId": reference(packages.get(from)?),
@@ -65,7 +71,7 @@ pub(super) fn of_binary(metadata: &Value, binary: &str, created: u64) -> Result<
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
-        "name": binary,
+        "name": binaries.first(),
         "documentNamespace": format!("urn:{fingerprint}"),
         "creationInfo": { "created": timestamp(created), "creators": ["Tool: cargo-xtask-image"] },
         "packages": crates,

@@ -175,7 +175,7 @@ fn a_folder_that_holds_something_else_is_left_alone() {
 fn the_bill_lists_what_a_program_is_made_of_and_not_what_only_tests_need() {
     let checkout = Checkout::here().unwrap();
     let metadata = sbom::metadata(&checkout, "x86_64-unknown-linux-gnu").unwrap();
-    let bill: Value = serde_json::from_slice(&sbom::of_binary(&metadata, "example-01-hello", 0).unwrap()).unwrap();
+    let bill: Value = serde_json::from_slice(&sbom::of_binaries(&metadata, &["example-01-hello"], 0).unwrap()).unwrap();
     let packages = bill["packages"].as_array().unwrap();
     let names: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
     for expected in ["example-01-hello", "tidemill", "tidemill-runtime", "tokio", "rustls", "ring"] {
@@ -189,7 +189,9 @@ fn the_bill_lists_what_a_program_is_made_of_and_not_what_only_tests_need() {
     for relation in bill["relationships"].as_array().unwrap() {
         assert!(ids.contains(relation["relatedSpdxElement"].as_str().unwrap()), "{relation}");
     }
-    assert!(sbom::of_binary(&metadata, "no-such-program", 0).is_err());
+    let both = sbom::of_binaries(&metadata, &["example-01-hello", TOOL], 0).unwrap();
+    assert!(String::from_utf8(both).unwrap().contains("pkg:cargo/clap@"), "the second program is not covered");
+    assert!(sbom::of_binaries(&metadata, &["no-such-program"], 0).is_err());
 }
 
 #[test]
