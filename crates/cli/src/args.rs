@@ -2,10 +2,12 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::check::CheckArgs;
 use crate::dead::DeadArgs;
 use crate::demo::DemoArgs;
 use crate::doctor::DoctorArgs;
 use crate::group::GroupArgs;
+use crate::health::HealthArgs;
 
 /// Horizontally scalable event-processing workers on MQTT.
 #[derive(Debug, Parser)]
@@ -17,6 +19,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Loads a configuration as a worker would, and tells everything that is wrong with it.
+    Check(CheckArgs),
     /// Shows a worker at work: a simulated fleet publishes, a group of instances shares the events, and every single
     /// one is accounted for.
     Demo(Box<DemoArgs>),
@@ -26,4 +30,6 @@ pub(crate) enum Command {
     Group(Box<GroupArgs>),
     /// Finds out by trying what a broker does with groups, which known one it behaves like, and which settings suit it.
     Doctor(Box<DoctorArgs>),
+    /// Asks the worker beside it whether it is well.
+    Health(HealthArgs),
 }

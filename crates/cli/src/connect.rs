@@ -29,6 +29,12 @@ pub(crate) struct ConnectArgs {
     /// PEM file with the certificates to trust, for mqtts:// and wss:// [default: those of the system]
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// PEM file with the client certificate and its chain
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// PEM file with the key of the client certificate
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 /// A way to a broker, checked.
@@ -54,6 +60,8 @@ impl ConnectArgs {
         config.mqtt.username.clone_from(&self.username);
         config.mqtt.password_file.clone_from(&self.password_file);
         config.mqtt.tls.ca_file.clone_from(&self.ca_file);
+        config.mqtt.tls.cert_file.clone_from(&self.cert_file);
+        config.mqtt.tls.key_file.clone_from(&self.key_file);
         config
             .validate()
             .and_then(|()| config.check_files())
@@ -79,11 +87,13 @@ impl ConnectArgs {
 
 /// What the library says about its configuration keys, in terms of the options that set them.
 pub(crate) fn in_options(text: &str) -> String {
-    const OPTIONS: [(&str, &str); 4] = [
+    const OPTIONS: [(&str, &str); 6] = [
         ("mqtt.url", "--broker"),
         ("mqtt.username", "--username"),
         ("mqtt.password_file", "--password-file"),
         ("mqtt.tls.ca_file", "--ca-file"),
+        ("mqtt.tls.cert_file", "--cert-file"),
+        ("mqtt.tls.key_file", "--key-file"),
     ];
     OPTIONS.iter().fold(text.to_owned(), |text, (key, option)| text.replace(key, option))
 }

@@ -1,6 +1,7 @@
 //! The `tidemill` program. Every command is a module of its own; this file only picks one.
 
 mod args;
+mod check;
 mod client;
 mod connect;
 mod dead;
@@ -8,6 +9,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod group;
+mod health;
 mod logs;
 mod paint;
 mod scene;
@@ -25,11 +27,14 @@ fn main() -> ExitCode {
         Err(answer) => return exit::of_parsing(&answer),
     };
     let result = match cli.command {
+        // It has an exit code of its own for a configuration that cannot be used.
+        Command::Check(args) => return check::run(&args),
         Command::Dead(args) => dead::run(&args),
         Command::Group(args) => group::run(&args),
         Command::Demo(args) => demo::run(&args),
         // It has an exit code of its own for a broker that cannot be used.
         Command::Doctor(args) => return doctor::run(&args),
+        Command::Health(args) => health::run(&args),
     };
     exit::of(result)
 }

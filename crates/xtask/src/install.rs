@@ -21,7 +21,10 @@ pub(crate) struct Need {
     service: Option<&'static str>,
 }
 
-const NEEDS: [Need; 7] = [
+/// There only when it can make environments.
+const PYTHON: &str = "python3";
+
+const NEEDS: [Need; 9] = [
     Need {
         program: "mosquitto",
         package: "mosquitto",
@@ -64,6 +67,20 @@ const NEEDS: [Need; 7] = [
         required: true,
         service: Some("rabbitmq-server.service"),
     },
+    Need {
+        program: PYTHON,
+        package: "python3-venv",
+        purpose: "checking the chart, with packages below target",
+        required: true,
+        service: None,
+    },
+    Need {
+        program: "musl-gcc",
+        package: "musl-tools",
+        purpose: "images with static programs",
+        required: false,
+        service: None,
+    },
     Need { program: "valgrind", package: "valgrind", purpose: "counting instructions", required: false, service: None },
 ];
 
@@ -94,7 +111,10 @@ impl Missing {
 
 /// Looks what is missing, without changing anything.
 pub(crate) fn look() -> Missing {
-    missing(process::has_program)
+    missing(|program| match program {
+        PYTHON => process::makes_python_environments(),
+        _ => process::has_program(program),
+    })
 }
 
 /// Installs what is missing if this machine lets us, and returns what is missing after that.

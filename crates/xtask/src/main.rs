@@ -3,9 +3,11 @@
 //! To add a command: write a module with `Args` and `run`, add a variant to [`Task`] and an arm to [`run`]. A command
 //! gets the [`Checkout`] it works on and answers with an exit code; only what stops it altogether is a [`Failure`].
 
+mod chart;
 mod checkout;
 mod counts;
 mod failure;
+mod image;
 mod install;
 mod process;
 mod repo_checks;
@@ -25,7 +27,9 @@ Examples:
   cargo xtask test                             everything, as continuous integration runs it
   cargo xtask test --fast                      while you work: what breaks most often
   cargo xtask test --only clippy --only repo   these steps alone
-  cargo xtask test --no-install                without touching the system's packages";
+  cargo xtask test --no-install                without touching the system's packages
+  cargo xtask chart --update                   the README of the chart, after a change of its values
+  cargo xtask image --bin example-01-hello     an OCI image of a worker";
 
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Tasks of this repository", after_help = EXAMPLES)]
@@ -38,6 +42,10 @@ struct Cli {
 enum Task {
     /// Install what the checks need, run every check, and sum up
     Test(test::Args),
+    /// Check the chart for Kubernetes, or write its README
+    Chart(chart::Args),
+    /// Build an OCI image of a worker, without a container engine
+    Image(image::Args),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +62,8 @@ fn run(task: Task) -> Result<ExitCode, Failure> {
     let checkout = Checkout::here()?;
     match task {
         Task::Test(args) => test::run(&checkout, &args),
+        Task::Chart(args) => chart::run(&checkout, &args),
+        Task::Image(args) => image::run(&checkout, &args),
     }
 }
 

@@ -39,6 +39,13 @@ pub(crate) fn has_program(name: &str) -> bool {
     search_path().iter().any(|folder| folder.join(name).is_file())
 }
 
+/// Whether Python can make environments: Debian has that part in a package of its own.
+pub(crate) fn makes_python_environments() -> bool {
+    let mut command = Command::new("python3");
+    command.args(["-c", "import venv, ensurepip"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
 /// A cargo command in the root of the checkout, with the lock file as it stands when in continuous integration.
 pub(crate) fn cargo(checkout: &Checkout, arguments: &[&str]) -> Command {
     let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));

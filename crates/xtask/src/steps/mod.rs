@@ -3,6 +3,7 @@
 //! To add a step: a variant of [`Step`], its place in [`Step::ALL`], and an arm in each function below; the compiler
 //! names them.
 
+mod chart;
 mod deps;
 mod docs;
 mod lints;
@@ -34,6 +35,8 @@ pub(crate) enum Step {
     Tests,
     /// Examples in documentation
     DocTests,
+    /// The chart for Kubernetes
+    Chart,
     /// Documentation builds without a warning
     Docs,
     /// Licences, advisories and sources of dependencies
@@ -42,8 +45,17 @@ pub(crate) enum Step {
 
 impl Step {
     /// All steps in the order in which they run: the quick ones first.
-    pub(crate) const ALL: [Self; 8] =
-        [Self::Programs, Self::Format, Self::Repo, Self::Clippy, Self::Tests, Self::DocTests, Self::Docs, Self::Deps];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Programs,
+        Self::Format,
+        Self::Repo,
+        Self::Clippy,
+        Self::Tests,
+        Self::DocTests,
+        Self::Chart,
+        Self::Docs,
+        Self::Deps,
+    ];
 
     /// Its name, as `--only` takes it.
     pub(crate) fn name(self) -> &'static str {
@@ -54,6 +66,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::Tests => "tests",
             Self::DocTests => "doc-tests",
+            Self::Chart => "chart",
             Self::Docs => "docs",
             Self::Deps => "deps",
         }
@@ -68,6 +81,7 @@ impl Step {
             Self::Clippy => "cargo clippy, all targets, all features, no warnings",
             Self::Tests => "all tests but those in documentation",
             Self::DocTests => "examples in documentation",
+            Self::Chart => "the chart: lint, schemas of Kubernetes, policies, refusals",
             Self::Docs => "cargo doc, no warnings",
             Self::Deps => "cargo deny: licences, advisories, sources",
         }
@@ -75,13 +89,13 @@ impl Step {
 
     /// Whether it belongs to a `--fast` run.
     pub(crate) fn is_fast(self) -> bool {
-        !matches!(self, Self::DocTests | Self::Docs | Self::Deps)
+        !matches!(self, Self::DocTests | Self::Chart | Self::Docs | Self::Deps)
     }
 
     /// The step without which this one cannot work: code that does not compile cannot be tested.
     pub(crate) fn needs(self) -> Option<Self> {
         match self {
-            Self::Tests | Self::DocTests => Some(Self::Clippy),
+            Self::Tests | Self::DocTests | Self::Chart => Some(Self::Clippy),
             Self::Programs | Self::Format | Self::Repo | Self::Clippy | Self::Docs | Self::Deps => None,
         }
     }
@@ -90,7 +104,7 @@ impl Step {
     pub(crate) fn left_out(self, why: impl Into<String>) -> Ended {
         let ended = Ended::skipped(why);
         match self {
-            Self::Tests | Self::DocTests => ended.with_tests(Counts::default()),
+            Self::Tests | Self::DocTests | Self::Chart => ended.with_tests(Counts::default()),
             Self::Programs | Self::Format | Self::Repo | Self::Clippy | Self::Docs | Self::Deps => ended,
         }
     }
@@ -104,6 +118,7 @@ impl Step {
             Self::Clippy => lints::clippy(setup.checkout),
             Self::Tests => testing::run(setup.checkout),
             Self::DocTests => testing::doc_tests(setup.checkout),
+            Self::Chart => chart::run(setup),
             Self::Docs => docs::run(setup.checkout),
             Self::Deps => deps::run(setup.checkout),
         }
