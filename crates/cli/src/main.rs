@@ -1,11 +1,14 @@
 //! The `tidemill` program. Every command is a module of its own; this file only picks one.
 
 mod args;
+mod bench;
 mod dead;
 mod demo;
 mod doctor;
 mod exit;
+mod figures;
 mod logs;
+mod names;
 mod paint;
 mod scene;
 
@@ -21,6 +24,7 @@ fn main() -> ExitCode {
         Err(answer) => return exit::of_parsing(&answer),
     };
     let result = match cli.command {
+        Command::Bench(args) => bench::run(&args),
         Command::Dead(args) => dead::run(&args),
         Command::Demo(args) => demo::run(&args),
         // It has an exit code of its own for a broker that cannot be used.
