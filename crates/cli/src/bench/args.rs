@@ -33,6 +33,10 @@ const AHEAD_PER_INSTANCE: u64 = 250;
 /// The same for the embedded broker, which holds publishers back instead of dropping.
 const AHEAD_EMBEDDED: u64 = 2_000;
 
+/// How often a worker says how much it handled: for the view, or because publishers wait for it.
+const REPORT_PACED_MS: u64 = 50;
+const REPORT_FLAT_OUT_MS: u64 = 2;
+
 /// MQTT versions as they are written on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Version {
@@ -263,6 +267,7 @@ impl LoadArgs {
             warm_up_ns,
             measured_ns: if size.count.is_some() { None } else { Some(clock::ns(size.duration)) },
             replica: None,
+            report_ms: if rate > 0 { REPORT_PACED_MS } else { REPORT_FLAT_OUT_MS },
             journal: None,
         };
         Ok(Setup { load, worker })

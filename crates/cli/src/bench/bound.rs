@@ -16,6 +16,8 @@ const KEPT_UP: f64 = 0.97;
 const CORES_BUSY: f64 = 0.85;
 const THREAD_BUSY: f64 = 0.9;
 const MACHINE_BUSY: f64 = 0.93;
+/// The part of a busy machine that has to be ours for it to be our bound.
+const OURS: f64 = 0.6;
 const PLACES_USED: f64 = 0.7;
 const WINDOW_USED: f64 = 0.8;
 /// So much more is no help.
@@ -150,15 +152,18 @@ fn exhausted(point: &Point) -> Option<Verdict> {
         (Bound::Broker, "the broker", broker),
         (Bound::Offered, "the publishers", point.publishers_cores),
     ];
-    // What is left of a busy machine is somebody else's: a broker that is none of our processes, or other work.
+    // Where others keep the machine busy, what is short is not ours to name.
+    let ours: f64 = parts.iter().map(|part| part.2).sum();
+    if ours < OURS * machine * point.cores as f64 {
+        return None;
+    }
     let (bound, who, cores) = parts.into_iter().max_by(|one, other| one.2.total_cmp(&other.2))?;
     let reason = format!(
-        "the machine is {}, and {who} use most of it ({cores:.2} of {} cores); measure with the parts on machines of \
-         their own",
+        "the machine is {}, {cores:.2} of {} cores for {who}; measure with the parts on machines of their own",
         busy(machine),
         point.cores
     );
-    Some(Verdict { bound, reason: reason.replace("the worker use ", "the worker uses ").replace("the broker use ", "the broker uses ") })
+    Some(Verdict { bound, reason })
 }
 
 fn by_neighbours(point: &Point, all: &[Point]) -> Verdict {

@@ -61,9 +61,15 @@ fn fewer_handlers_at_a_time_than_the_window_holds_are_fewer_places() {
 fn a_part_that_has_nothing_left_is_the_bound() {
     assert_eq!(bound(&Point { broker_thread: Some(0.99), ..idle() }, &[]), Bound::Broker);
     assert_eq!(bound(&Point { publishers_thread: 0.99, ..idle() }, &[]), Bound::Offered);
-    let full = Point { machine: Some(0.99), ..idle() };
+    let full = Point { machine: Some(0.99), worker_cores: 0.9, publishers_cores: 0.6, ..idle() };
     assert_eq!(bound(&Point { broker_cores: Some(2.0), ..full.clone() }, &[]), Bound::Broker);
     assert_eq!(bound(&Point { worker_cores: 2.0, ..full }, &[]), Bound::Cpu);
+}
+
+#[test]
+fn a_machine_that_others_keep_busy_says_nothing_about_us() {
+    let busy = Point { machine: Some(1.0), worker_cores: 0.6, window_use: 0.95, ..idle() };
+    assert_eq!(bound(&busy, &[]), Bound::Window);
 }
 
 #[test]

@@ -87,7 +87,8 @@ impl Latencies {
 
     /// The percentile distribution as text, in milliseconds, as plotters of HDR histograms read it.
     pub(crate) fn text(&self) -> String {
-        let mut text = format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
+        let mut text =
+            format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
         let mut total = 0;
         for value in self.0.iter_quantiles(STEPS) {
             total += value.count_since_last_iteration();

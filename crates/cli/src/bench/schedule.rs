@@ -110,6 +110,10 @@ mod tests {
             }
         }
 
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
         #[test]
         fn no_shape_sends_more_than_four_times_its_rate(shape in shape(), tenth in 0_u64..10) {
             let schedule = Schedule { shape, rate: 10_000, length_ns: 10_000_000_000 };

@@ -2,6 +2,7 @@
 //! is a process of its own, so these figures belong to that part alone.
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
 use super::clock;
@@ -48,15 +49,8 @@ impl Used {
 impl Moment {
     /// Now, for this process.
     pub(crate) fn now() -> Self {
-        let cpu_ns = getrusage(UsageWho::RUSAGE_SELF)
-            .map(|usage| {
-                let part = |time: nix::sys::time::TimeVal| {
-                    u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000_000
-                        + u64::try_from(time.tv_usec()).unwrap_or(0) * 1000
-                };
-                part(usage.user_time()) + part(usage.system_time())
-            })
-            .unwrap_or(0);
+        let cpu_ns =
+            getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| ns(usage.user_time()) + ns(usage.system_time()));
         Self { at_ns: clock::now_ns(), cpu_ns, threads: threads("self") }
     }
 
@@ -78,6 +72,11 @@ impl Moment {
     }
 }
 
+fn ns(time: TimeVal) -> u64 {
+    let part = |part: i64| u64::try_from(part).unwrap_or(0);
+    part(time.tv_sec()) * 1_000_000_000 + part(time.tv_usec()) * 1000
+}
+
 /// CPU time of all cores of the machine until now, in ticks: busy, and busy or not. `None` where the system does not tell.
 pub(crate) fn machine() -> Option<(u64, u64)> {
     busy_ticks(std::fs::read_to_string("/proc/stat").ok()?.lines().next()?)
@@ -93,10 +92,13 @@ fn busy_ticks(line: &str) -> Option<(u64, u64)> {
 
 fn threads(process: &str) -> Vec<(u64, u64)> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
-    tasks.flatten().filter_map(|task| {
-        let id = task.file_name().to_str()?.parse().ok()?;
-        Some((id, cpu_ticks(&std::fs::read_to_string(task.path().join("stat")).ok()?)? * TICK_NS))
-    }).collect()
+    tasks
+        .flatten()
+        .filter_map(|task| {
+            let id = task.file_name().to_str()?.parse().ok()?;
+            Some((id, cpu_ticks(&std::fs::read_to_string(task.path().join("stat")).ok()?)? * TICK_NS))
+        })
+        .collect()
 }
 
 /// User and system time in a `stat` file. The name in it may contain anything, so it is counted from its end.

@@ -1,7 +1,10 @@
 //! The broker of a benchmark: the embedded one as a child process, a Mosquitto of its own, or one that runs already.
 
+use std::time::Duration;
+
 use tidemill::profile::Profile;
 use tidemill_testkit::mosquitto::{Mosquitto, MosquittoConfig};
+use tokio::time::sleep;
 
 use super::args::BrokerArgs;
 use super::process::parent::Child;
@@ -13,7 +16,7 @@ use crate::exit::Failure;
 #[derive(Debug)]
 pub(crate) enum Venue {
     /// In a process of its own.
-    Embedded(Child),
+    Embedded(Box<Child>),
     /// Started for this benchmark, without limits on its queues.
     Mosquitto(Box<Mosquitto>),
     /// Somebody else's, or a part of the publishers' process.
@@ -36,10 +39,11 @@ impl Venue {
                 let mut child = Child::start("broker", &Job::Broker).await?;
                 link.url = child.ready(READY).await?;
                 link.profile = Profile::Tidemill;
-                (Self::Embedded(child), link)
+                (Self::Embedded(Box::new(child)), link)
             }
             Some("mosquitto") => {
-                let config = MosquittoConfig { max_inflight: Some(0), persistence: is_durable, ..MosquittoConfig::default() };
+                let config =
+                    MosquittoConfig { max_inflight: Some(0), persistence: is_durable, ..MosquittoConfig::default() };
                 let broker = Mosquitto::start(config).await.map_err(|error| Failure::Run(tidemill::report(&error)))?;
                 link.url = broker.url();
                 link.profile = Profile::Mosquitto;
@@ -80,17 +84,20 @@ impl Venue {
         }
     }
 
-    /// Ends it as a crash would, and starts it again at the same place.
+    /// Ends it as a crash would, and starts it again at the same place after a while.
     ///
     /// # Errors
     /// It does not come back, or is not ours to restart.
-    pub(crate) async fn restart(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn restart(&mut self, away: Duration) -> Result<(), Failure> {
         match self {
             Self::Embedded(child) => {
-                child.tell(&Order::Restart).await?;
-                child.wait_for(READY, |said| matches!(said, Said::Settled).then_some(())).await
+                let away_ms = u64::try_from(away.as_millis()).unwrap_or(u64::MAX);
+                child.tell(&Order::Restart { away_ms }).await?;
+                child.wait_for(READY + away, |said| matches!(said, Said::Settled).then_some(())).await
             }
             Self::Mosquitto(broker) => {
+                broker.kill().await.map_err(|error| Failure::Run(format!("mosquitto cannot be killed: {error}")))?;
+                sleep(away).await;
                 broker.restart().await.map_err(|error| Failure::Run(tidemill::report(&error)))
             }
             Self::Elsewhere => Err(Failure::Run("this broker is not ours to restart".to_owned())),

@@ -112,22 +112,25 @@ fn result(before: &[RunResult], after: &[RunResult]) -> CompareResult {
         ("worker_cpu_us_per_event", false, |run| run.worker.cpu_us_per_event, None),
         ("worker_peak_kib", false, |run| run.worker.peak_kib.unwrap_or(0) as f64, None),
     ];
-    let metrics: Vec<Metric> = metrics.into_iter().map(|(metric, more_is_better, of_run, of_second)| {
-        let values = |runs: &[RunResult]| -> Vec<f64> {
-            match of_second {
-                Some(of_second) if !by_run => runs.iter().flat_map(|run| &run.samples).map(of_second).collect(),
-                _ => runs.iter().map(of_run).collect(),
-            }
-        };
-        let least = if by_run { LEAST_OF_RUNS } else { LEAST_OF_SECONDS };
-        let comparison = compare(&values(before), &values(after), least);
-        let verdict = match (comparison.verdict(), more_is_better) {
-            (Verdict::Same, _) => "indistinguishable",
-            (Verdict::More, true) | (Verdict::Less, false) => "better",
-            (Verdict::More, false) | (Verdict::Less, true) => "worse",
-        };
-        Metric { metric, comparison, verdict }
-    }).collect();
+    let metrics: Vec<Metric> = metrics
+        .into_iter()
+        .map(|(metric, more_is_better, of_run, of_second)| {
+            let values = |runs: &[RunResult]| -> Vec<f64> {
+                match of_second {
+                    Some(of_second) if !by_run => runs.iter().flat_map(|run| &run.samples).map(of_second).collect(),
+                    _ => runs.iter().map(of_run).collect(),
+                }
+            };
+            let least = if by_run { LEAST_OF_RUNS } else { LEAST_OF_SECONDS };
+            let comparison = compare(&values(before), &values(after), least);
+            let verdict = match (comparison.verdict(), more_is_better) {
+                (Verdict::Same, _) => "indistinguishable",
+                (Verdict::More, true) | (Verdict::Less, false) => "better",
+                (Verdict::More, false) | (Verdict::Less, true) => "worse",
+            };
+            Metric { metric, comparison, verdict }
+        })
+        .collect();
     CompareResult {
         command: "compare",
         ok: metrics.iter().all(|metric| metric.verdict != "worse"),
@@ -161,7 +164,10 @@ fn text(result: &CompareResult, paint: Paint) -> String {
     let [a, b] = result.runs;
     text.push_str(&format!("  compared by {}: {a} runs of A, {b} of B", result.compared));
     if result.compared == "seconds" {
-        text.push_str(&format!("\n  {}", paint.faint("From 5 runs in each file on, runs are compared, which tells more.")));
+        text.push_str(&format!(
+            "\n  {}",
+            paint.faint("From 5 runs in each file on, runs are compared, which tells more.")
+        ));
     }
     if !result.same_settings {
         text.push_str(&format!("\n  {} the settings differ, so the difference may be theirs", paint.bad("Note:")));

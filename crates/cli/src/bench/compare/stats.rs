@@ -150,9 +150,10 @@ mod tests {
 
     /// Every choice of `n` of the numbers below `of`.
     fn choices(n: usize, of: u32) -> Vec<Vec<u32>> {
-        (0_u32..1 << of).filter(|bits| bits.count_ones() as usize == n).map(|bits| {
-            (0..of).filter(|bit| bits & (1 << bit) != 0).collect()
-        }).collect()
+        (0_u32..1 << of)
+            .filter(|bits| bits.count_ones() as usize == n)
+            .map(|bits| (0..of).filter(|bit| bits & (1 << bit) != 0).collect())
+            .collect()
     }
 
     proptest! {

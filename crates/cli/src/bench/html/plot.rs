@@ -51,7 +51,8 @@ impl Chart {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let x = Scale::new(points().map(|(x, _)| *x), &self.x, LEFT, WIDTH - RIGHT);
         let y = Scale::new(points().map(|(_, y)| *y), &self.y, HEIGHT - BOTTOM, TOP);
-        let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escape(&self.y.title));
+        let mut svg =
+            format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escape(&self.y.title));
         for (at, label) in &y.marks {
             let at = y.at(*at);
             let _ = write!(
@@ -158,9 +159,16 @@ impl Scale {
         if marks.is_empty() {
             let step = step((high - low) / TICKS);
             let first = (low / step).ceil();
-            marks = (0..).map(|n| (first + f64::from(n)) * step).take_while(|at| *at <= high + step * 0.001).map(|at| (at, short(at))).collect();
+            marks = (0..)
+                .map(|n| (first + f64::from(n)) * step)
+                .take_while(|at| *at <= high + step * 0.001)
+                .map(|at| (at, short(at)))
+                .collect();
             // Room for the last mark above the highest value.
-            if axis.from_zero && let Some((last, _)) = marks.last().cloned() && last < high {
+            if axis.from_zero
+                && let Some((last, _)) = marks.last().cloned()
+                && last < high
+            {
                 high = last + step;
                 marks.push((high, short(high)));
             }

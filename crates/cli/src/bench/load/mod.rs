@@ -62,7 +62,10 @@ async fn publish(mut job: LoadJob, mut orders: Orders) -> Result<(), String> {
     let url = job.link.url.clone();
     let (go, start_ns) = watch::channel(None);
     let tick = Arc::new(Notify::new());
-    let figures = LoadFigures { sent: super::process::Sent { events: vec![0; job.publishers as usize], unconfirmed: Vec::new() }, ..LoadFigures::default() };
+    let figures = LoadFigures {
+        sent: super::process::Sent { events: vec![0; job.publishers as usize], unconfirmed: Vec::new() },
+        ..LoadFigures::default()
+    };
     let shared = Rc::new(Shared {
         start_ns,
         tick: Arc::clone(&tick),

@@ -132,7 +132,9 @@ impl Publisher {
                         self.inflight = allowed.map_or(own, |allowed| own.min(usize::from(allowed)));
                         return Ok(io);
                     }
-                    Some(v5::Packet::ConnAck(ack)) => return Err(format!("the broker refuses publishers: {:?}", ack.code)),
+                    Some(v5::Packet::ConnAck(ack)) => {
+                        return Err(format!("the broker refuses publishers: {:?}", ack.code));
+                    }
                     Some(other) => return Err(format!("CONNACK was expected, but came {other:?}")),
                     None => {}
                 }

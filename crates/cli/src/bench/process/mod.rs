@@ -106,6 +106,8 @@ pub(crate) struct WorkerJob {
     pub(crate) measured_ns: Option<u64>,
     /// A session that outlives its connection, under this name.
     pub(crate) replica: Option<String>,
+    /// How often it says how much was handled.
+    pub(crate) report_ms: u64,
     /// Writes every single handling to this file before it is acknowledged.
     pub(crate) journal: Option<PathBuf>,
 }
@@ -124,8 +126,8 @@ pub(crate) enum Order {
     /// To a worker: everything is published; wait for the rest, then leave. Missing events are told from what was
     /// sent.
     Finish(Box<Sent>),
-    /// To a broker: go away and come back, with what it stored.
-    Restart,
+    /// To a broker: go away without a word and come back after a while, with what it stored.
+    Restart { away_ms: u64 },
     /// To a broker: what it holds and has used.
     Stats,
 }
@@ -134,7 +136,9 @@ pub(crate) enum Order {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Said {
     /// It can begin; a broker says where.
-    Ready { url: String },
+    Ready {
+        url: String,
+    },
     /// Publishers: events sent so far. Workers: events handled so far.
     Progress(u64),
     /// The order is done.

@@ -30,7 +30,8 @@ impl Child {
     /// # Errors
     /// The process cannot be started.
     pub(crate) async fn start(name: &'static str, job: &Job) -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::Run(format!("the process of the {name} cannot be started: {error}"));
+        let failed =
+            |error: std::io::Error| Failure::Run(format!("the process of the {name} cannot be started: {error}"));
         let program = std::env::current_exe().map_err(failed)?;
         let mut process = Command::new(program)
             .args(["bench", "child"])

@@ -73,10 +73,13 @@ pub(super) fn sums(sent: &Sent, journals: &[Vec<Entry>]) -> Sums {
         }
     }
     (sums.duplicated, sums.resent) = (duplicates, resent);
-    sums.lost = (0..).zip(seen.iter().zip(&sent.events)).map(|(number, (seen, events))| {
-        let excused = sent.unconfirmed.iter().filter(|(publisher, _)| *publisher == number).map(|(_, seq)| *seq);
-        seen.missing(*events, &excused.collect::<Vec<_>>())
-    }).sum();
+    sums.lost = (0..)
+        .zip(seen.iter().zip(&sent.events))
+        .map(|(number, (seen, events))| {
+            let excused = sent.unconfirmed.iter().filter(|(publisher, _)| *publisher == number).map(|(_, seq)| *seq);
+            seen.missing(*events, &excused.collect::<Vec<_>>())
+        })
+        .sum();
     sums
 }
 
@@ -87,19 +90,22 @@ pub(super) fn changes(from_ns: u64, marks: &[Mark], journals: &[Vec<Entry>]) -> 
     handled.sort_unstable();
     let first = marks.first().map_or(u64::MAX, |mark| mark.from_ns);
     let calm = Waits::of(all(), from_ns, first);
-    marks.iter().map(|mark| {
-        let waits = Waits::of(all(), mark.from_ns, mark.to_ns);
-        Change {
-            step: mark.name.clone(),
-            took_ms: rounded(ms(mark.settled_ns.saturating_sub(mark.from_ns)), 1),
-            events: waits.0.len() as u64,
-            pause_p50_ms: waits.at(0.5),
-            pause_p99_ms: waits.at(0.99),
-            pause_max_ms: waits.at(1.0),
-            gap_ms: rounded(ms(gap(&handled, mark.from_ns, mark.to_ns)), 3),
-            calm_p99_ms: calm.at(0.99),
-        }
-    }).collect()
+    marks
+        .iter()
+        .map(|mark| {
+            let waits = Waits::of(all(), mark.from_ns, mark.to_ns);
+            Change {
+                step: mark.name.clone(),
+                took_ms: rounded(ms(mark.settled_ns.saturating_sub(mark.from_ns)), 1),
+                events: waits.0.len() as u64,
+                pause_p50_ms: waits.at(0.5),
+                pause_p99_ms: waits.at(0.99),
+                pause_max_ms: waits.at(1.0),
+                gap_ms: rounded(ms(gap(&handled, mark.from_ns, mark.to_ns)), 3),
+                calm_p99_ms: calm.at(0.99),
+            }
+        })
+        .collect()
 }
 
 /// Sorted waits of events.
@@ -149,21 +155,29 @@ mod tests {
 
     #[test]
     fn an_event_in_two_journals_is_a_duplicate_unless_it_was_published_twice() {
-        let journals = [vec![entry(0, 0, 1, false), entry(1, 1, 2, false)], vec![entry(1, 1, 3, false), entry(0, 0, 4, true)]];
+        let journals =
+            [vec![entry(0, 0, 1, false), entry(1, 1, 2, false)], vec![entry(1, 1, 3, false), entry(0, 0, 4, true)]];
         let sums = sums(&sent(3), &journals);
         assert_eq!((sums.handled, sums.lost, sums.duplicated, sums.resent), (2, 1, 1, 1));
     }
 
     #[test]
     fn order_is_that_of_each_journal() {
-        let journals = [vec![entry(1, 0, 1, false), entry(0, 1, 2, false)], vec![entry(3, 0, 1, false)], vec![entry(2, 0, 2, false)]];
+        let journals = [
+            vec![entry(1, 0, 1, false), entry(0, 1, 2, false)],
+            vec![entry(3, 0, 1, false)],
+            vec![entry(2, 0, 2, false)],
+        ];
         assert_eq!(sums(&sent(4), &journals).out_of_order, 1);
     }
 
     #[test]
     fn a_pause_is_what_events_of_that_time_waited_the_first_time() {
         let journals = [vec![
-            entry(0, 0, 1, false), entry(1, 10, 110, false), entry(2, 20, 112, false), entry(3, 200, 201, false),
+            entry(0, 0, 1, false),
+            entry(1, 10, 110, false),
+            entry(2, 20, 112, false),
+            entry(3, 200, 201, false),
             entry(1, 10, 300, false),
         ]];
         let mark = Mark { name: "x".to_owned(), from_ns: 5_000_000, settled_ns: 60_000_000, to_ns: 150_000_000 };

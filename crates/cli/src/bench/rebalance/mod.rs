@@ -53,7 +53,12 @@ pub(crate) struct RebalanceArgs {
     /// Which changes: a third worker joins; one of three leaves; one of three is killed with SIGKILL and comes back; the
     /// broker crashes and comes back; one worker goes from 1 instance to 4, 2, 8 and 1; three workers are replaced one
     /// after another
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "join,leave,kill,broker-restart,scale,rolling")]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "join,leave,kill,broker-restart,scale,rolling"
+    )]
     pub(super) change: Vec<Kind>,
     /// Unfinished events of one instance at most
     #[arg(long, value_name = "N", default_value_t = 1024)]

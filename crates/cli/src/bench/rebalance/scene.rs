@@ -137,7 +137,12 @@ impl Cast {
         Some(self.workers.swap_remove(at).1)
     }
 
-    async fn change(&mut self, step: &Step, args: &RebalanceArgs, show: &mut impl FnMut(Progress)) -> Result<(), Failure> {
+    async fn change(
+        &mut self,
+        step: &Step,
+        args: &RebalanceArgs,
+        show: &mut impl FnMut(Progress),
+    ) -> Result<(), Failure> {
         let from_ns = clock::now_ns();
         match step {
             Step::Join(name) => self.join(name).await?,
@@ -159,7 +164,7 @@ impl Cast {
                     worker.wait_for(LEAVE, |said| matches!(said, Said::Settled).then_some(())).await?;
                 }
             }
-            Step::RestartBroker => self.venue.restart().await?,
+            Step::RestartBroker => self.venue.restart(args.away).await?,
         }
         let settled_ns = clock::now_ns();
         self.wait(args.settle, show).await?;

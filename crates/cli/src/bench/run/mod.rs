@@ -88,6 +88,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<Outcome, Failure> {
     let (mut venue, link) = Venue::start(&args.broker, false).await?;
     let setup = args.load.setup(&args.broker, &link, size)?;
     let bar = Bar::new();
+    bar.say(&tell::headline(&setup));
     let measured = measure(&setup, &mut venue, |progress| bar.show("measuring", 0, 1, progress)).await;
     bar.clear();
     venue.end().await;

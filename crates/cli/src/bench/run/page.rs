@@ -46,34 +46,54 @@ pub(super) fn html(result: &RunResult, latency: &Latencies) -> String {
     page.plot(&over_time("latency, ms", &[("p50", &|second| second.p50), ("p99", &|second| second.p99)], result));
     page.section("Shares of the instances", "");
     let all = result.instances.iter().map(|share| share.events).sum();
-    let rows: Vec<_> = result.instances.iter().map(|share| {
-        (share.id.clone(), share.share, format!("{}  {}", percent(share.events, all), grouped(share.events)))
-    }).collect();
+    let rows: Vec<_> = result
+        .instances
+        .iter()
+        .map(|share| {
+            (share.id.clone(), share.share, format!("{}  {}", percent(share.events, all), grouped(share.events)))
+        })
+        .collect();
     page.plot(&bars(&rows));
-    page.section("Cost", "Each part is a process of its own. Bytes per event: growth / events unfinished at the worst moment.");
-    let parts = [("worker", Some(&result.worker)), ("publishers", Some(&result.publishers)), ("broker", result.broker.as_ref())];
-    let rows: Vec<Vec<Cell>> = parts.iter().filter_map(|(name, cost)| {
-        let cost = (*cost)?;
-        let mib = |kib: Option<u64>| kib.map_or_else(|| "-".to_owned(), |kib| format!("{:.1}", kib as f64 / 1024.0));
-        Some(vec![
-            Cell::Text((*name).to_owned()),
-            Cell::Number(format!("{:.2}", cost.cpu_us_per_event)),
-            Cell::Number(format!("{:.2}", cost.cores)),
-            Cell::Number(format!("{:.0} %", cost.busiest_thread * 100.0)),
-            Cell::Number(mib(cost.peak_kib)),
-            Cell::Number(cost.bytes_per_event.map_or_else(|| "-".to_owned(), |bytes| grouped(whole(bytes)))),
-        ])
-    }).collect();
+    page.section(
+        "Cost",
+        "Each part is a process of its own. Bytes per event: growth / events unfinished at the worst moment.",
+    );
+    let parts = [
+        ("worker", Some(&result.worker)),
+        ("publishers", Some(&result.publishers)),
+        ("broker", result.broker.as_ref()),
+    ];
+    let rows: Vec<Vec<Cell>> = parts
+        .iter()
+        .filter_map(|(name, cost)| {
+            let cost = (*cost)?;
+            let mib =
+                |kib: Option<u64>| kib.map_or_else(|| "-".to_owned(), |kib| format!("{:.1}", kib as f64 / 1024.0));
+            Some(vec![
+                Cell::Text((*name).to_owned()),
+                Cell::Number(format!("{:.2}", cost.cpu_us_per_event)),
+                Cell::Number(format!("{:.2}", cost.cores)),
+                Cell::Number(format!("{:.0} %", cost.busiest_thread * 100.0)),
+                Cell::Number(mib(cost.peak_kib)),
+                Cell::Number(cost.bytes_per_event.map_or_else(|| "-".to_owned(), |bytes| grouped(whole(bytes)))),
+            ])
+        })
+        .collect();
     page.table(&["process", "CPU us/event", "cores", "busiest thread", "peak MiB", "bytes/event"], &rows, None);
     page.section("Account", "");
     let counts = [
-        ("published", result.published), ("handled", result.handled), ("lost", result.lost),
-        ("duplicated", result.duplicated), ("out of order", result.out_of_order), ("dead-lettered", result.dead_lettered),
+        ("published", result.published),
+        ("handled", result.handled),
+        ("lost", result.lost),
+        ("duplicated", result.duplicated),
+        ("out of order", result.out_of_order),
+        ("dead-lettered", result.dead_lettered),
         ("not confirmed", result.unconfirmed),
     ];
-    let rows: Vec<Vec<Cell>> = counts.iter().map(|(name, count)| {
-        vec![Cell::Text((*name).to_owned()), Cell::Number(grouped(*count))]
-    }).collect();
+    let rows: Vec<Vec<Cell>> = counts
+        .iter()
+        .map(|(name, count)| vec![Cell::Text((*name).to_owned()), Cell::Number(grouped(*count))])
+        .collect();
     page.table(&["events", ""], &rows, None);
     page.finish()
 }
@@ -85,7 +105,11 @@ fn percentiles(latency: &Latencies) -> Chart {
     let points = latency.curve().into_iter().map(|(part, ms)| (nines(part).min(most), ms)).collect();
     let marks = (0..).zip(NINES).map(|(at, label)| (f64::from(at), label.to_owned()));
     Chart {
-        x: Axis { title: "part of the events".to_owned(), marks: marks.filter(|(at, _)| *at <= most).collect(), from_zero: true },
+        x: Axis {
+            title: "part of the events".to_owned(),
+            marks: marks.filter(|(at, _)| *at <= most).collect(),
+            from_zero: true,
+        },
         y: Axis { title: "latency, ms".to_owned(), from_zero: true, ..Axis::default() },
         series: vec![Series { name: "latency".to_owned(), points, is_guide: false }],
     }

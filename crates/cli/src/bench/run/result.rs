@@ -134,7 +134,8 @@ impl RunResult {
             latency_ms: member.latency,
         });
         let published = load.sent.total();
-        let is_whole = worker.lost == 0 && worker.out_of_order == 0 && worker.duplicated == 0 && worker.dead_lettered == 0;
+        let is_whole =
+            worker.lost == 0 && worker.out_of_order == 0 && worker.duplicated == 0 && worker.dead_lettered == 0;
         let unconfirmed = load.sent.unconfirmed.len() as u64;
         Self {
             command: "run".to_owned(),
@@ -176,7 +177,11 @@ impl RunResult {
             broker_queued: measured.queued,
             machine_busy: measured.machine.map(|busy| rounded(busy, 3)),
             cores: usage::cores(),
-            worker: Cost::new(&worker.used, worker.measured).memory(worker.idle_kib, worker.peak_kib, worker.most_unfinished),
+            worker: Cost::new(&worker.used, worker.measured).memory(
+                worker.idle_kib,
+                worker.peak_kib,
+                worker.most_unfinished,
+            ),
             publishers: Cost::new(&load.used, load.measured).memory(
                 load.idle_kib,
                 load.peak_kib,

@@ -1,7 +1,9 @@
 //! A run's result for people.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use super::super::stage::Setup;
 use super::super::terminal::table;
 use super::result::{Cost, RunResult};
 use crate::figures::{grouped, percent, whole};
@@ -9,6 +11,20 @@ use crate::paint::Paint;
 
 /// The most instances that are listed one by one.
 const LISTED: usize = 16;
+
+/// What is going to be measured.
+pub(super) fn headline(setup: &Setup) -> String {
+    let (load, worker) = (&setup.load, &setup.worker);
+    let time = load.schedule.map_or(load.length_ns, |schedule| schedule.length_ns);
+    let end = load.count.map_or_else(
+        || humantime::format_duration(Duration::from_nanos(time)).to_string(),
+        |count| format!("{} events", grouped(count)),
+    );
+    format!(
+        "measuring {} publishers -> {} instances, window {}, work {}: {end}",
+        load.publishers, worker.instances, worker.window, worker.work
+    )
+}
 
 /// Tables, sums and the verdict.
 pub(super) fn text(result: &RunResult, paint: Paint) -> String {
@@ -31,10 +47,15 @@ pub(super) fn text(result: &RunResult, paint: Paint) -> String {
             let (events, part) = (grouped(share.events), percent(share.events, all));
             vec![share.id.clone(), events, part, format!("{:.3}", p.p50), format!("{:.3}", p.p99)]
         });
-        let _ = writeln!(text, "{}\n", table(&["instance", "events", "share", "p50 ms", "p99 ms"], rows.collect(), &[0]));
+        let _ =
+            writeln!(text, "{}\n", table(&["instance", "events", "share", "p50 ms", "p99 ms"], rows.collect(), &[0]));
     }
 
-    let costs = [("worker", Some(&result.worker)), ("publishers", Some(&result.publishers)), ("broker", result.broker.as_ref())];
+    let costs = [
+        ("worker", Some(&result.worker)),
+        ("publishers", Some(&result.publishers)),
+        ("broker", result.broker.as_ref()),
+    ];
     let rows = costs.iter().filter_map(|(name, cost)| Some(cost_row(name, (*cost)?)));
     let header = ["process", "CPU us/event", "cores", "busiest thread", "idle MiB", "peak MiB", "bytes/event"];
     let _ = writeln!(text, "{}\n", table(&header, rows.collect(), &[0]));
@@ -75,7 +96,9 @@ pub(super) fn text(result: &RunResult, paint: Paint) -> String {
         let why = match (result.settings.qos, result.settings.broker.as_str()) {
             (0, _) => "At QoS 0 a broker may drop events when it is busy; with --qos 1 it may not.",
             (_, "embedded") => "The embedded broker lets nothing fall: this is a defect worth reporting.",
-            _ => "The broker confirmed these events and dropped them, likely at a queue limit: raise it, or lower --ahead.",
+            _ => {
+                "The broker confirmed these events and dropped them, likely at a queue limit: raise it, or lower --ahead."
+            }
         };
         let _ = write!(text, "\n  {}", paint.faint(why));
     }

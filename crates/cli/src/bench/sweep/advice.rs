@@ -37,7 +37,9 @@ pub(super) fn recommend(points: &[Point]) -> Option<Recommended> {
     let largest = fit().map(|other| other.instances).max().unwrap_or(point.instances);
     let widest = fit().map(|other| other.window).max().unwrap_or(point.window);
     let more = match verdict.bound {
-        Bound::Offered if point.offered_per_s.is_some() => "; fewer did not keep up, more have nothing to do".to_owned(),
+        Bound::Offered if point.offered_per_s.is_some() => {
+            "; fewer did not keep up, more have nothing to do".to_owned()
+        }
         _ if point.instances == largest && point.window == widest && points.len() > 1 => {
             "; it is the largest that was tried, so try more".to_owned()
         }
@@ -74,7 +76,8 @@ mod tests {
 
     #[test]
     fn the_fewest_instances_and_then_the_smallest_window_that_are_as_good_as_the_best() {
-        let points = [point(1, 64, 500.0), point(2, 64, 960.0), point(4, 64, 1000.0), point(2, 16, 955.0), point(4, 16, 990.0)];
+        let points =
+            [point(1, 64, 500.0), point(2, 64, 960.0), point(4, 64, 1000.0), point(2, 16, 955.0), point(4, 16, 990.0)];
         let best = recommend(&points).unwrap();
         assert_eq!((best.instances, best.window, best.bound), (2, 16, Bound::Broker));
         assert!(best.reason.contains("up to 4 instances gain less than 5 %"), "{}", best.reason);
@@ -97,7 +100,8 @@ mod tests {
 
     #[test]
     fn an_offered_load_needs_the_fewest_that_keep_up() {
-        let offered = |instances, events_per_s| Point { offered_per_s: Some(1000.0), ..point(instances, 64, events_per_s) };
+        let offered =
+            |instances, events_per_s| Point { offered_per_s: Some(1000.0), ..point(instances, 64, events_per_s) };
         let points = [offered(1, 500.0), offered(2, 998.0), offered(4, 1000.0)];
         let best = recommend(&points).unwrap();
         assert_eq!((best.instances, best.bound), (2, Bound::Offered));

@@ -31,24 +31,28 @@ pub(super) fn scaling(points: &[Point]) -> Vec<Scaling> {
     let mut curves: Vec<(u32, u16)> = points.iter().map(|point| (point.concurrency, point.window)).collect();
     curves.sort_unstable();
     curves.dedup();
-    curves.into_iter().filter_map(|(concurrency, window)| {
-        let of_curve = points.iter().filter(|point| (point.concurrency, point.window) == (concurrency, window));
-        let mut curve: Vec<(f64, f64)> = of_curve.map(|point| (f64::from(point.instances), point.events_per_s)).collect();
-        curve.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let (first, per_first) = curve.first().map(|(n, rate)| (*n, rate / n))?;
-        let part = curve.iter().take_while(|(n, rate)| rate / n >= LINEAR * per_first).count();
-        let line = &curve[..part];
-        let (slope, r2) = fit(line);
-        let to = line.last().map_or(first, |(n, _)| *n);
-        Some(Scaling {
-            window,
-            concurrency,
-            linear_to: u32::try_from(crate::figures::whole(to)).unwrap_or(u32::MAX),
-            linear_points: part,
-            per_instance: rounded(if part < 2 { per_first } else { slope }, 1),
-            r2: (part >= 3).then(|| rounded(r2, 5)),
+    curves
+        .into_iter()
+        .filter_map(|(concurrency, window)| {
+            let of_curve = points.iter().filter(|point| (point.concurrency, point.window) == (concurrency, window));
+            let mut curve: Vec<(f64, f64)> =
+                of_curve.map(|point| (f64::from(point.instances), point.events_per_s)).collect();
+            curve.sort_by(|one, other| one.0.total_cmp(&other.0));
+            let (first, per_first) = curve.first().map(|(n, rate)| (*n, rate / n))?;
+            let part = curve.iter().take_while(|(n, rate)| rate / n >= LINEAR * per_first).count();
+            let line = &curve[..part];
+            let (slope, r2) = fit(line);
+            let to = line.last().map_or(first, |(n, _)| *n);
+            Some(Scaling {
+                window,
+                concurrency,
+                linear_to: u32::try_from(crate::figures::whole(to)).unwrap_or(u32::MAX),
+                linear_points: part,
+                per_instance: rounded(if part < 2 { per_first } else { slope }, 1),
+                r2: (part >= 3).then(|| rounded(r2, 5)),
+            })
         })
-    }).collect()
+        .collect()
 }
 
 /// Slope and R2 of the least-squares line.
@@ -71,13 +75,24 @@ mod tests {
     use super::*;
 
     fn curve(rates: &[(u32, f64)]) -> Vec<Point> {
-        rates.iter().map(|(instances, rate)| Point { instances: *instances, window: 16, events_per_s: *rate, ..Point::default() }).collect()
+        rates
+            .iter()
+            .map(|(instances, rate)| Point {
+                instances: *instances,
+                window: 16,
+                events_per_s: *rate,
+                ..Point::default()
+            })
+            .collect()
     }
 
     #[test]
     fn a_straight_line_has_its_slope_and_fits_wholly() {
         let scaling = &scaling(&curve(&[(1, 3200.0), (2, 6400.0), (4, 12_800.0), (8, 25_600.0)]))[0];
-        assert_eq!((scaling.linear_to, scaling.linear_points, scaling.per_instance, scaling.r2), (8, 4, 3200.0, Some(1.0)));
+        assert_eq!(
+            (scaling.linear_to, scaling.linear_points, scaling.per_instance, scaling.r2),
+            (8, 4, 3200.0, Some(1.0))
+        );
     }
 
     #[test]

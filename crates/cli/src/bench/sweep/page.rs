@@ -7,8 +7,13 @@ use crate::figures::{grouped, whole};
 
 /// The page.
 pub(super) fn html(result: &SweepResult) -> String {
-    let load = if result.rate == 0 { "as much as is handled".to_owned() } else { format!("{} events/s", grouped(result.rate)) };
-    let subtitle = format!("tidemill bench sweep: {} broker, work {} per event, {load} offered", result.broker, result.work);
+    let load = if result.rate == 0 {
+        "as much as is handled".to_owned()
+    } else {
+        format!("{} events/s", grouped(result.rate))
+    };
+    let subtitle =
+        format!("tidemill bench sweep: {} broker, work {} per event, {load} offered", result.broker, result.work);
     let mut page = Page::new("How many instances?", &subtitle);
     match &result.recommended {
         Some(best) => {
@@ -24,42 +29,59 @@ pub(super) fn html(result: &SweepResult) -> String {
         }
         None => page.verdict(false, "No recommendation:", "every point lost events"),
     }
-    page.section("Throughput", "One line per window. Where a line is no longer straight, something else than the instances is the bound.");
+    page.section(
+        "Throughput",
+        "One line per window. Where a line is no longer straight, something else than the instances is the bound.",
+    );
     page.plot(&chart(result, "events/s", |point| point.events_per_s));
-    page.section("Latency", "p99 from when an event was due until its handler had it. Flat out it is the time spent in queues.");
+    page.section(
+        "Latency",
+        "p99 from when an event was due until its handler had it. Flat out it is the time spent in queues.",
+    );
     page.plot(&chart(result, "p99 latency, ms", |point| point.p99_ms));
     page.section("Points", "");
-    let rows: Vec<Vec<Cell>> = result.points.iter().map(|judged| {
-        let point = &judged.point;
-        let number = |text: String| Cell::Number(text);
-        vec![
-            number(point.instances.to_string()),
-            number(point.window.to_string()),
-            number(if point.concurrency == 0 { "-".to_owned() } else { point.concurrency.to_string() }),
-            number(grouped(whole(point.events_per_s))),
-            number(format!("{:.2}", point.p99_ms)),
-            number(format!("{:.2}", point.worker_cores)),
-            number(format!("{:.0} %", point.window_use * 100.0)),
-            number(grouped(point.lost)),
-            Cell::Text(judged.verdict.bound.label().to_owned()),
-            Cell::Text(judged.verdict.reason.clone()),
-        ]
-    }).collect();
+    let rows: Vec<Vec<Cell>> = result
+        .points
+        .iter()
+        .map(|judged| {
+            let point = &judged.point;
+            let number = |text: String| Cell::Number(text);
+            vec![
+                number(point.instances.to_string()),
+                number(point.window.to_string()),
+                number(if point.concurrency == 0 { "-".to_owned() } else { point.concurrency.to_string() }),
+                number(grouped(whole(point.events_per_s))),
+                number(format!("{:.2}", point.p99_ms)),
+                number(format!("{:.2}", point.worker_cores)),
+                number(format!("{:.0} %", point.window_use * 100.0)),
+                number(grouped(point.lost)),
+                Cell::Text(judged.verdict.bound.label().to_owned()),
+                Cell::Text(judged.verdict.reason.clone()),
+            ]
+        })
+        .collect();
     let best = result.recommended.as_ref().and_then(|best| {
-        let same = |point: &Point| (point.instances, point.window, point.concurrency) == (best.instances, best.window, best.concurrency);
+        let same = |point: &Point| {
+            (point.instances, point.window, point.concurrency) == (best.instances, best.window, best.concurrency)
+        };
         result.points.iter().position(|judged| same(&judged.point))
     });
-    let header = ["instances", "window", "concurrency", "events/s", "p99 ms", "cores", "windows full", "lost", "bound", "why"];
+    let header =
+        ["instances", "window", "concurrency", "events/s", "p99 ms", "cores", "windows full", "lost", "bound", "why"];
     page.table(&header, &rows, best);
     page.section("How straight", "The linear part of each curve, and R2 of the line through it.");
-    let rows: Vec<Vec<Cell>> = result.scaling.iter().map(|scaling| {
-        vec![
-            Cell::Number(scaling.window.to_string()),
-            Cell::Number(scaling.linear_to.to_string()),
-            Cell::Number(grouped(whole(scaling.per_instance))),
-            Cell::Number(scaling.r2.map_or_else(|| "too few points".to_owned(), |r2| format!("{r2:.4}"))),
-        ]
-    }).collect();
+    let rows: Vec<Vec<Cell>> = result
+        .scaling
+        .iter()
+        .map(|scaling| {
+            vec![
+                Cell::Number(scaling.window.to_string()),
+                Cell::Number(scaling.linear_to.to_string()),
+                Cell::Number(grouped(whole(scaling.per_instance))),
+                Cell::Number(scaling.r2.map_or_else(|| "too few points".to_owned(), |r2| format!("{r2:.4}"))),
+            ]
+        })
+        .collect();
     page.table(&["window", "linear up to", "events/s per instance", "R2"], &rows, None);
     page.finish()
 }

@@ -24,8 +24,6 @@ use handler::{Lateness, Worked};
 use journal::Journal;
 use tally::Tally;
 
-/// How often the publishers hear what was handled, when they go as fast as that.
-const REPORT: Duration = Duration::from_millis(2);
 /// How often windows are looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// Longest wait for every instance to join the group.
@@ -140,7 +138,16 @@ impl Bench {
     fn new(job: &WorkerJob, tally: Arc<Tally>, handle: WorkerHandle) -> Self {
         let (idle_kib, _) = memory_kib();
         let figures = WorkerFigures { idle_kib, ..WorkerFigures::default() };
-        Self { job: job.clone(), tally, handle, figures, began: None, stopped: false, moved: Instant::now(), looks: [(0, 0.0); 2] }
+        Self {
+            job: job.clone(),
+            tally,
+            handle,
+            figures,
+            began: None,
+            stopped: false,
+            moved: Instant::now(),
+            looks: [(0, 0.0); 2],
+        }
     }
 
     /// Runs until everything that was sent is handled or is not going to come; `None` when the parent is gone.
@@ -157,7 +164,7 @@ impl Bench {
         let at = |ns: u64| Instant::now() + Duration::from_nanos(ns.saturating_sub(clock::now_ns()));
         let begin = at(warm_ns);
         let end = self.job.measured_ns.map(|length| at(warm_ns + length));
-        let mut reports = interval(REPORT);
+        let mut reports = interval(Duration::from_millis(self.job.report_ms.max(1)));
         let mut looks = interval(LOOK);
         let mut seconds = interval_at(begin + Duration::from_secs(1), Duration::from_secs(1));
         for ticks in [&mut reports, &mut looks] {

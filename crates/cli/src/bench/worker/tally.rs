@@ -3,6 +3,7 @@
 //!
 //! Order is judged per key and instance: a group hands the events of one key to several instances.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::histogram::Latencies;
@@ -20,6 +21,8 @@ pub(crate) struct Tally {
     from_ns: Mutex<u64>,
     publishers: Box<[Mutex<Seen>]>,
     members: Box<[Mutex<Option<Box<Member>>>]>,
+    /// Members from here on were never there.
+    used: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -53,13 +56,14 @@ impl Tally {
             from_ns: Mutex::new(u64::MAX),
             publishers: (0..publishers).map(|_| Mutex::default()).collect(),
             members: (0..MOST_MEMBERS).map(|_| Mutex::default()).collect(),
+            used: AtomicUsize::new(0),
         }
     }
 
     /// From now on latencies count of events that are due from this moment on.
     pub(crate) fn measure_from(&self, ns: u64) {
         *lock(&self.from_ns) = ns;
-        for member in &self.members {
+        for member in self.members.iter().take(self.used.load(Ordering::Relaxed)) {
             if let Some(member) = &mut *lock(member) {
                 member.from_ns = ns;
             }
@@ -75,6 +79,7 @@ impl Tally {
         let mut slot = lock(slot);
         let member = slot.get_or_insert_with(|| {
             let from_ns = *lock(&self.from_ns);
+            self.used.fetch_max(number + 1, Ordering::Relaxed);
             Box::new(Member { id: id.to_owned(), from_ns, ..Member::default() })
         });
         let key = stamp.key as usize;
@@ -113,10 +118,14 @@ impl Tally {
 
     /// Events that the broker has confirmed and no handler has seen.
     pub(crate) fn missing(&self, sent: &Sent) -> u64 {
-        (0..).zip(self.publishers.iter().zip(&sent.events)).map(|(number, (seen, events))| {
-            let excused = sent.unconfirmed.iter().filter(|(publisher, _)| *publisher == number).map(|(_, seq)| *seq);
-            lock(seen).missing(*events, &excused.collect::<Vec<_>>())
-        }).sum()
+        (0..)
+            .zip(self.publishers.iter().zip(&sent.events))
+            .map(|(number, (seen, events))| {
+                let excused =
+                    sent.unconfirmed.iter().filter(|(publisher, _)| *publisher == number).map(|(_, seq)| *seq);
+                lock(seen).missing(*events, &excused.collect::<Vec<_>>())
+            })
+            .sum()
     }
 
     /// Latencies since the last call.
@@ -127,7 +136,13 @@ impl Tally {
             member.recent.clear();
         });
         let percentiles = recent.percentiles();
-        Second { handled: recent.count(), p50: percentiles.p50, p99: percentiles.p99, max: percentiles.max, window_use: 0.0 }
+        Second {
+            handled: recent.count(),
+            p50: percentiles.p50,
+            p99: percentiles.p99,
+            max: percentiles.max,
+            window_use: 0.0,
+        }
     }
 
     /// Fills in what it knows.
@@ -147,7 +162,7 @@ impl Tally {
     }
 
     fn each(&self, mut look: impl FnMut(&mut Member)) {
-        for member in &self.members {
+        for member in self.members.iter().take(self.used.load(Ordering::Relaxed)) {
             if let Some(member) = &mut *lock(member) {
                 look(member);
             }
@@ -178,13 +193,19 @@ mod tests {
 
     #[test]
     fn an_event_that_comes_twice_is_a_duplicate_unless_it_was_published_twice() {
-        let tally = tally(&[(0, stamp(0, 0, false)), (1, stamp(0, 0, false)), (1, stamp(0, 1, false)), (0, stamp(0, 1, true))]);
+        let tally =
+            tally(&[(0, stamp(0, 0, false)), (1, stamp(0, 0, false)), (1, stamp(0, 1, false)), (0, stamp(0, 1, true))]);
         assert_eq!(tally.sums(), Sums { handled: 2, duplicated: 1, resent: 1, out_of_order: 0 });
     }
 
     #[test]
     fn order_is_kept_by_key_and_instance() {
-        let tally = tally(&[(0, stamp(0, 4, false)), (1, stamp(0, 2, false)), (0, stamp(1, 1, false)), (0, stamp(0, 0, false))]);
+        let tally = tally(&[
+            (0, stamp(0, 4, false)),
+            (1, stamp(0, 2, false)),
+            (0, stamp(1, 1, false)),
+            (0, stamp(0, 0, false)),
+        ]);
         assert_eq!(tally.sums().out_of_order, 1);
     }
 
