@@ -37,6 +37,8 @@ mod work;
 mod worker;
 
 use clap::{Args, Subcommand};
+use tidemill::shutdown_signal;
+use tokio_util::sync::CancellationToken;
 
 use crate::exit::{Failure, Outcome};
 
@@ -85,16 +87,42 @@ enum Command {
 /// Wrong arguments, or a measurement that could not be made.
 pub(crate) fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
     match &args.command {
-        Command::Run(args) => block_on(run::run(args)),
-        Command::Sweep(args) => block_on(sweep::run(args)),
-        Command::Rebalance(args) => block_on(rebalance::run(args)),
+        Command::Run(args) => block_on(|stop| run::run(args, stop)),
+        Command::Sweep(args) => block_on(|stop| sweep::run(args, stop)),
+        Command::Rebalance(args) => block_on(|stop| rebalance::run(args, stop)),
         Command::Compare(args) => compare::run(args),
         Command::Child => process::child::run(),
     }
 }
 
 /// This process only watches its children, so one thread is enough and takes least from what is measured.
-fn block_on(work: impl Future<Output = Result<Outcome, Failure>>) -> Result<Outcome, Failure> {
+///
+/// The first signal cancels the token, the second ends it at once.
+fn block_on<F>(work: impl FnOnce(CancellationToken) -> F) -> Result<Outcome, Failure>
+where
+    F: Future<Output = Result<Outcome, Failure>>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::Run(format!("no threads to run on: {error}")))?.block_on(work)
+    runtime.map_err(|error| Failure::Run(format!("no threads to run on: {error}")))?.block_on(async {
+        let stop = CancellationToken::new();
+        let twice = async {
+            shutdown_signal().await;
+            stop.cancel();
+            shutdown_signal().await;
+        };
+        tokio::select! {
+            // First, so that it listens before anything is started.
+            biased;
+            () = twice => Err(Failure::Run("stopped at once; nothing was accounted for".to_owned())),
+            result = work(stop.clone()) => result,
+        }
+    })
+}
+
+/// What comes of it, unless somebody asks to stop first.
+async fn or_stopped<T>(stop: &CancellationToken, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::select! {
+        result = work => result,
+        () = stop.cancelled() => Err(Failure::Run("stopped; nothing was accounted for".to_owned())),
+    }
 }

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use tidemill::shutdown_signal;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::bound::Point;
 use super::clock;
+use super::or_stopped;
 use super::process::parent::Child;
 use super::process::{BrokerFigures, Job, LoadFigures, LoadJob, Order, Said, WorkerFigures, WorkerJob};
 use super::usage::{self, Moment, Used};
@@ -100,21 +101,21 @@ struct Asked {
     queued: u64,
 }
 
-/// Measures once. `show` is told now and then how far it is.
+/// Measures once. `show` is told now and then how far it is, for the first time when events are on their way.
 ///
 /// # Errors
 /// A process cannot be started, cannot connect or ends by itself.
 pub(crate) async fn measure(
     setup: &Setup,
     venue: &mut Venue,
+    stop: &CancellationToken,
     mut show: impl FnMut(Progress),
 ) -> Result<Measured, Failure> {
     let mut load = Child::start("publishers", &Job::Load(Box::new(setup.load.clone()))).await?;
-    let url = load.ready(READY).await?;
     let mut job = setup.worker.clone();
-    job.link.url = url;
+    job.link.url = or_stopped(stop, load.ready(READY)).await?;
     let mut worker = Child::start("worker", &Job::Worker(Box::new(job))).await?;
-    worker.ready(READY).await?;
+    or_stopped(stop, worker.ready(READY)).await?;
 
     let pid = if setup.load.with_broker { None } else { venue.pid() };
     let start_ns = clock::now_ns() + clock::ns(HEAD_START);
@@ -132,8 +133,6 @@ pub(crate) async fn measure(
     let mut questions = interval(ASK);
     questions.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut last, mut moved) = ((0, 0), Instant::now());
-    let stop = shutdown_signal();
-    tokio::pin!(stop);
     loop {
         tokio::select! {
             said = load.hear() => match said? {
@@ -186,7 +185,7 @@ pub(crate) async fn measure(
             }
             () = sleep_until(warm), if began.is_none() => began = Some(look()),
             () = sleep_until(end), if ended.is_none() && began.is_some() && setup.load.count.is_none() => ended = Some(look()),
-            () = &mut stop, if !measured.stopped => {
+            () = stop.cancelled(), if !measured.stopped => {
                 measured.stopped = true;
                 load.tell(&Order::Stop).await?;
             }

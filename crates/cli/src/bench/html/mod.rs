@@ -14,7 +14,7 @@ const STYLE: &str = "\
 --c3:#8e24aa;--c4:#00838f;--c5:#ad1457;--good:#2e7d32;--bad:#c62828}\
 @media(prefers-color-scheme:dark){:root{--bg:#12171e;--fg:#e3e8ee;--dim:#97a3b2;--line:#2d3744;--card:#1a212b;\
 --c0:#64b5f6;--c1:#ffb74d;--c2:#81c784;--c3:#ce93d8;--c4:#4dd0e1;--c5:#f48fb1;--good:#81c784;--bad:#ef9a9a}}\
-*{box-sizing:border-box}body{margin:0 auto;padding:24px 20px 60px;max-width:1020px;background:var(--bg);color:var(--fg);\
+*{box-sizing:border-box}body{margin:0 auto;padding:24px 20px 60px;max-width:1120px;background:var(--bg);color:var(--fg);\
 font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif}\
 h1{font-size:24px;margin:0 0 2px}h2{font-size:17px;margin:34px 0 6px}p{margin:4px 0 10px}.dim{color:var(--dim)}\
 .good{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}\
@@ -23,8 +23,8 @@ border:1px solid var(--line);border-radius:8px;padding:10px 14px}.tile b{display
 .tile span{color:var(--dim);font-size:13px}\
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:6px 0}\
 th,td{padding:4px 14px 4px 0;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}\
-th{color:var(--dim);font-weight:600}th:first-child,td:first-child,td.text{text-align:left}td.long{white-space:normal;text-align:left;min-width:260px}\
-tr.best td{background:var(--card);font-weight:600}\
+th{color:var(--dim);font-weight:600}th:first-child,td:first-child,td.text{text-align:left}td.long{white-space:normal;text-align:left;min-width:220px;width:32%}\
+tr.best td{background:var(--card)}tr.best td:not(.long){font-weight:600}\
 svg{display:block;width:100%;height:auto;margin:4px 0}svg text{fill:var(--fg);font-size:13px}svg text.dim{fill:var(--dim)}\
 svg .grid{stroke:var(--line);stroke-width:1}svg .axis{stroke:var(--dim);stroke-width:1}\
 svg .path{fill:none;stroke-width:2.2;stroke-linejoin:round}svg .rest{fill:var(--card)}\

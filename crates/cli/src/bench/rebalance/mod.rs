@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{BrokerArgs, LoadArgs};
+use super::or_stopped;
 use super::output::{self, OutputArgs};
 use super::terminal::Bar;
 use crate::exit::{Failure, Outcome};
@@ -126,7 +128,7 @@ pub(super) struct SceneResult {
 ///
 /// # Errors
 /// Wrong arguments, or a measurement that could not be made.
-pub(crate) async fn run(args: &RebalanceArgs) -> Result<Outcome, Failure> {
+pub(crate) async fn run(args: &RebalanceArgs, stop: CancellationToken) -> Result<Outcome, Failure> {
     let load = args.load();
     if args.broker.is_in_publishers() {
         let why = "--broker-in publishers is not for this benchmark: the broker outlives the publishers here";
@@ -136,7 +138,7 @@ pub(crate) async fn run(args: &RebalanceArgs) -> Result<Outcome, Failure> {
     let mut changes = Vec::new();
     for (step, kind) in args.change.iter().enumerate() {
         let show = |progress| bar.show(&format!("{kind:?}"), step, args.change.len(), progress);
-        match scene::play(args, &load, *kind, show).await? {
+        match or_stopped(&stop, scene::play(args, &load, *kind, show)).await? {
             Some(scene) => {
                 bar.say(&tell::line(&scene));
                 changes.push(scene);

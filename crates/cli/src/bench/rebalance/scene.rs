@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tidemill::shutdown_signal;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::args::{LoadArgs, Size};
@@ -86,21 +85,10 @@ pub(super) async fn play(
     let start_ns = clock::now_ns();
     cast.load.tell(&Order::Go { start_ns }).await?;
 
-    let stopped = async {
-        shutdown_signal().await;
-        Err(Failure::Run("stopped; nothing was accounted for".to_owned()))
-    };
-    let played = async {
-        cast.wait(args.settle, &mut show).await?;
-        for step in &script.steps {
-            cast.change(step, args, &mut show).await?;
-        }
-        Ok(())
-    };
-    tokio::select! {
-        played = played => played,
-        stopped = stopped => stopped,
-    }?;
+    cast.wait(args.settle, &mut show).await?;
+    for step in &script.steps {
+        cast.change(step, args, &mut show).await?;
+    }
     cast.finish(kind, start_ns).await.map(Some)
 }
 

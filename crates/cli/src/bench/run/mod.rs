@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{BrokerArgs, LoadArgs, Size};
 use super::bound;
@@ -73,7 +74,7 @@ pub(crate) struct RunArgs {
 ///
 /// # Errors
 /// Wrong arguments, or a measurement that could not be made.
-pub(crate) async fn run(args: &RunArgs) -> Result<Outcome, Failure> {
+pub(crate) async fn run(args: &RunArgs, stop: CancellationToken) -> Result<Outcome, Failure> {
     let size = Size {
         instances: args.load.scenario.map_or(args.instances, |scenario| scenario.instances),
         window: args.window,
@@ -88,8 +89,14 @@ pub(crate) async fn run(args: &RunArgs) -> Result<Outcome, Failure> {
     let (mut venue, link) = Venue::start(&args.broker, false).await?;
     let setup = args.load.setup(&args.broker, &link, size)?;
     let bar = Bar::new();
-    bar.say(&tell::headline(&setup));
-    let measured = measure(&setup, &mut venue, |progress| bar.show("measuring", 0, 1, progress)).await;
+    let mut headline = Some(tell::headline(&setup));
+    let show = |progress| {
+        if let Some(headline) = headline.take() {
+            bar.say(&headline);
+        }
+        bar.show("measuring", 0, 1, progress);
+    };
+    let measured = measure(&setup, &mut venue, &stop, show).await;
     bar.clear();
     venue.end().await;
     let measured = measured?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{BrokerArgs, LoadArgs, Size};
 use super::bound::{self, Point, Verdict};
@@ -86,7 +87,7 @@ pub(super) struct Judged {
 ///
 /// # Errors
 /// Wrong arguments, or a measurement that could not be made.
-pub(crate) async fn run(args: &SweepArgs) -> Result<Outcome, Failure> {
+pub(crate) async fn run(args: &SweepArgs, stop: CancellationToken) -> Result<Outcome, Failure> {
     if args.load.scenario.is_some_and(|scenario| !args.instances.get().contains(&scenario.instances)) {
         return Err(Failure::Usage("--scenario names a number of instances that is not in --instances".to_owned()));
     }
@@ -102,7 +103,8 @@ pub(crate) async fn run(args: &SweepArgs) -> Result<Outcome, Failure> {
     for (step, size) in sizes.iter().enumerate() {
         let setup: Setup = setup(&link, *size)?;
         let name = format!("{} x {}", size.instances, size.window);
-        let measured = measure(&setup, &mut venue, |progress| bar.show(&name, step, sizes.len(), progress)).await?;
+        let measured =
+            measure(&setup, &mut venue, &stop, |progress| bar.show(&name, step, sizes.len(), progress)).await?;
         if measured.stopped {
             // A measurement that was cut short is none.
             stopped = true;

@@ -7,13 +7,9 @@ use crate::figures::{grouped, whole};
 
 /// The page.
 pub(super) fn html(result: &SweepResult) -> String {
-    let load = if result.rate == 0 {
-        "as much as is handled".to_owned()
-    } else {
-        format!("{} events/s", grouped(result.rate))
-    };
-    let subtitle =
-        format!("tidemill bench sweep: {} broker, work {} per event, {load} offered", result.broker, result.work);
+    let load =
+        if result.rate == 0 { "flat out".to_owned() } else { format!("{} events/s offered", grouped(result.rate)) };
+    let subtitle = format!("tidemill bench sweep: {} broker, work {} per event, {load}", result.broker, result.work);
     let mut page = Page::new("How many instances?", &subtitle);
     match &result.recommended {
         Some(best) => {
@@ -46,10 +42,11 @@ pub(super) fn html(result: &SweepResult) -> String {
         .map(|judged| {
             let point = &judged.point;
             let number = |text: String| Cell::Number(text);
+            let concurrency = if point.concurrency == 0 { "-".to_owned() } else { point.concurrency.to_string() };
             vec![
                 number(point.instances.to_string()),
                 number(point.window.to_string()),
-                number(if point.concurrency == 0 { "-".to_owned() } else { point.concurrency.to_string() }),
+                number(concurrency),
                 number(grouped(whole(point.events_per_s))),
                 number(format!("{:.2}", point.p99_ms)),
                 number(format!("{:.2}", point.worker_cores)),
@@ -66,8 +63,7 @@ pub(super) fn html(result: &SweepResult) -> String {
         };
         result.points.iter().position(|judged| same(&judged.point))
     });
-    let header =
-        ["instances", "window", "concurrency", "events/s", "p99 ms", "cores", "windows full", "lost", "bound", "why"];
+    let header = ["instances", "window", "at a time", "events/s", "p99 ms", "cores", "full", "lost", "bound", "why"];
     page.table(&header, &rows, best);
     page.section("How straight", "The linear part of each curve, and R2 of the line through it.");
     let rows: Vec<Vec<Cell>> = result
