@@ -140,7 +140,7 @@ impl RunResult {
         Self {
             command: "run".to_owned(),
             scenario: scenario(setup).to_string(),
-            ok: is_whole && load.refused == 0 && unconfirmed == 0 && worker.handled > 0,
+            ok: is_whole && load.refused == 0 && unconfirmed == 0 && (worker.handled > 0 || measured.stopped),
             stopped: measured.stopped,
             settings: Settings {
                 broker: args.broker.label().to_owned(),
@@ -206,7 +206,7 @@ impl RunResult {
         let faults = counted.iter().filter(|(count, _)| *count > 0);
         let mut faults: Vec<String> =
             faults.map(|(count, what)| format!("{} {what}", crate::figures::grouped(*count))).collect();
-        if self.handled == 0 {
+        if self.handled == 0 && !self.stopped {
             faults.push("nothing was handled".to_owned());
         }
         faults
