@@ -110,6 +110,7 @@ mod tests {
     #[test]
     fn the_settings_are_those_that_the_library_reads() {
         let config = tidemill::Config::from_toml(&config(&Point { concurrency: 8, ..point(3, 16, 1.0) })).unwrap();
-        assert_eq!((config.instances, config.mqtt.window, config.dispatch.concurrency), (3, 16, 8));
+        assert_eq!(config.instances, tidemill::config::Instances::Fixed(3));
+        assert_eq!((config.mqtt.window, config.dispatch.concurrency), (16, 8));
     }
 }

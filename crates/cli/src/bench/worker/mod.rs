@@ -9,7 +9,7 @@ pub(crate) mod tally;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidemill::config::{IdentityMode, Order as KeyOrder};
+use tidemill::config::{IdentityMode, Instances, Order as KeyOrder};
 use tidemill::{Config, Execution, Route, Worker, WorkerHandle, report};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ const EXPIRY: Duration = Duration::from_secs(120);
 
 fn config(job: &WorkerJob) -> Config {
     let mut config = Config::default();
-    config.instances = job.instances;
+    config.instances = Instances::Fixed(job.instances);
     config.mqtt = job.link.mqtt();
     config.mqtt.window = job.window;
     config.group.name = Some(job.run.clone());
