@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::BenchArgs;
 use crate::check::CheckArgs;
 use crate::dead::DeadArgs;
 use crate::demo::DemoArgs;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     /// Shows a worker at work: a simulated fleet publishes, a group of instances shares the events, and every single
     /// one is accounted for.
     Demo(Box<DemoArgs>),
+    /// Measures throughput, latency and rebalancing, and finds how many instances a load needs.
+    Bench(Box<BenchArgs>),
     /// Looks at dead letters, replays and drops them, where they lie in a topic or in a file.
     Dead(Box<DeadArgs>),
     /// Shows the workers of a group, of all replicas, as they say of themselves.

@@ -1,6 +1,7 @@
 //! The `tidemill` program. Every command is a module of its own; this file only picks one.
 
 mod args;
+mod bench;
 mod check;
 mod client;
 mod connect;
@@ -8,9 +9,11 @@ mod dead;
 mod demo;
 mod doctor;
 mod exit;
+mod figures;
 mod group;
 mod health;
 mod logs;
+mod names;
 mod paint;
 mod scene;
 mod terminal;
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         Err(answer) => return exit::of_parsing(&answer),
     };
     let result = match cli.command {
+        Command::Bench(args) => bench::run(&args),
         // It has an exit code of its own for a configuration that cannot be used.
         Command::Check(args) => return check::run(&args),
         Command::Dead(args) => dead::run(&args),

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use super::clock::Clock;
 use super::ledger::{Ledger, Seen};
 use super::reading::{self, Alert, LIMIT_CELSIUS, Read};
+use crate::names::instance_number;
 
 /// Name of the sink that alerts go to.
 pub(crate) const ALERTS: &str = "alerts";
@@ -45,9 +46,4 @@ impl Handler for Thermostats {
             None => Err(HandlerError::permanent("no event of this demo")),
         }
     }
-}
-
-/// Instance IDs end with the instance's number.
-fn instance_number(id: &str) -> Option<usize> {
-    id.rsplit_once('-')?.1.parse().ok()
 }

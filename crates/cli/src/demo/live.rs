@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::Errand;
-use super::report::grouped;
+use crate::figures::{grouped, percent};
 use crate::paint::Paint;
 
 /// How often it is drawn.
@@ -66,7 +66,7 @@ impl Live {
                 bar.set_length(handled.max(1));
                 bar.set_position(events);
                 bar.set_prefix(format!("instance {number}"));
-                bar.set_message(format!("{:>5}  {}", super::report::percent(events, handled), grouped(events)));
+                bar.set_message(format!("{:>5}  {}", percent(events, handled), grouped(events)));
             }
         }
         // A view that cannot be cleared is the terminal's trouble, not the run's.

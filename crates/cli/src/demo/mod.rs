@@ -33,8 +33,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use args::DemoArgs;
-pub(crate) use report::{grouped, percent};
+pub(crate) use args::{DemoArgs, in_options};
 
 use alerts::Alerts;
 use args::Plan;
@@ -48,11 +47,10 @@ use watch::{End, Watched};
 use worker::Running;
 
 use crate::exit::{Failure, Outcome};
+use crate::figures::grouped;
 use crate::logs::{self, Filter};
+use crate::names;
 use crate::paint::Paint;
-
-/// Letters without vowels, so that no word appears by chance.
-const ALPHABET: &[u8] = b"bcdfghjkmnpqrstvwxz23456789";
 
 /// Runs the demo.
 ///
@@ -60,8 +58,7 @@ const ALPHABET: &[u8] = b"bcdfghjkmnpqrstvwxz23456789";
 /// Wrong arguments, or a run that could not begin. A run that went wrong is told in its report.
 pub(crate) fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     let filter = Filter::parse(args.log.as_deref().unwrap_or(args::LOG))?;
-    let name: String = (0..8).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect();
-    let plan = args.plan(format!("demo-{name}"))?;
+    let plan = args.plan(names::of_run("demo"))?;
     if args.scene {
         let stage = stage::stage(args, &plan)?;
         return on_threads(stage::play(stage, plan.embedded, filter));

@@ -1,6 +1,6 @@
 //! The verdict: whether every event that was published was handled exactly once and in order. Pure arithmetic.
 
-use super::report::grouped;
+use crate::figures::grouped;
 
 /// The sums of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -66,7 +66,7 @@ impl Show {
             bar.set_length(handled.max(1));
             bar.set_position(count);
             bar.set_message(match number {
-                number if number < act.members => crate::demo::percent(count, handled),
+                number if number < act.members => crate::figures::percent(count, handled),
                 number if number < act.most => "has left".to_owned(),
                 _ => "not there yet".to_owned(),
             });
@@ -89,7 +89,7 @@ impl Show {
         let _ = self.bars.clear();
         let Verdict { published, lost, duplicated, .. } = *verdict;
         let mark = if verdict.is_good() { self.paint.good("ok") } else { self.paint.bad("not ok") };
-        let published_text = crate::demo::grouped(published);
+        let published_text = crate::figures::grouped(published);
         eprintln!("{published_text} published, {lost} lost, {duplicated} handed out twice  {mark}");
         if stage.json {
             let acts = played.iter().map(|played| JsonAct {

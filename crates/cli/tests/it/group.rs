@@ -27,7 +27,7 @@ impl Running {
     fn start(url: &str, instances: u32) -> Self {
         let mut config = Config::default();
         config.mqtt.url = url.to_owned();
-        config.instances = instances;
+        config.instances = instances.into();
         config.group.name = Some("mill".to_owned());
         config.group.presence.topic = Some("tidemill/groups/{group}/{id}".to_owned());
         let worker = Worker::builder(config).route("t/#", Fine).build().unwrap();

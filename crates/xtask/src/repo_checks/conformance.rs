@@ -17,7 +17,11 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             }
             let missing = row.tests.iter().filter(|test| !exists(tree, test));
             findings.extend(missing.map(|test| {
-                Finding::error(path, row.line, format!("there is no test `{test}`; name it as in `crate::module::test`"))
+                Finding::error(
+                    path,
+                    row.line,
+                    format!("there is no test `{test}`; name it as in `crate::module::test`"),
+                )
             }));
         }
     }
@@ -88,7 +92,9 @@ fn exists(tree: &Tree, test: &str) -> bool {
 fn folder_of(tree: &Tree, package: &str) -> Option<String> {
     tree.texts().find_map(|(path, text)| {
         let folder = path.strip_suffix("/Cargo.toml")?;
-        let named = |line: &str| line.strip_prefix("name = ").is_some_and(|name| name.trim_matches('"').replace('-', "_") == package);
+        let named = |line: &str| {
+            line.strip_prefix("name = ").is_some_and(|name| name.trim_matches('"').replace('-', "_") == package)
+        };
         text.lines().take_while(|line| !line.starts_with("[dep")).any(named).then(|| folder.to_owned())
     })
 }
@@ -115,7 +121,8 @@ fn has_test(text: &str, modules: &[&str], name: &str) -> bool {
     }
     let lines: Vec<&str> = rest.lines().map(str::trim_start).collect();
     let is_function = |line: &str| {
-        line.split_once("fn ").is_some_and(|(_, rest)| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('(')))
+        line.split_once("fn ")
+            .is_some_and(|(_, rest)| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('(')))
     };
     let marked = |at: usize| {
         let above = lines[..at].iter().rev().take_while(|line| line.starts_with("#[") || line.starts_with("//"));
@@ -132,7 +139,8 @@ mod tests {
     const DEEP: &str = "proptest! {\n    #[test]\n    // Why.\n    #[ignore]\n    fn by_property(a in any()) {}\n}\n";
 
     fn found(table: &str) -> Vec<String> {
-        let page = format!("# Rules\n\n| rule | test |\n|---|---|\n{table}\n\n| no | column |\n|---|---|\n| a | `gone` |\n");
+        let page =
+            format!("# Rules\n\n| rule | test |\n|---|---|\n{table}\n\n| no | column |\n|---|---|\n| a | `gone` |\n");
         let tree = Tree::from([
             ("docs/rules.md", page.as_str()),
             ("crates/core/Cargo.toml", "[package]\nname = \"tide-core\"\n"),
@@ -153,8 +161,15 @@ mod tests {
 
     #[test]
     fn tests_that_do_not_exist_are_named_with_their_line() {
-        for gone in ["tide_core::tests::gone", "tide_core::helper", "other::tests::in_the_file", "in_the_file", "tide_core::deep::in_the_file"] {
-            let expected = format!("error: docs/rules.md:5: there is no test `{gone}`; name it as in `crate::module::test`");
+        for gone in [
+            "tide_core::tests::gone",
+            "tide_core::helper",
+            "other::tests::in_the_file",
+            "in_the_file",
+            "tide_core::deep::in_the_file",
+        ] {
+            let expected =
+                format!("error: docs/rules.md:5: there is no test `{gone}`; name it as in `crate::module::test`");
             assert_eq!(found(&format!("| one | `{gone}` |")), [expected]);
         }
     }

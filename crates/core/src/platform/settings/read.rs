@@ -30,7 +30,8 @@ impl Reader {
             domain: self.raw.get(Setting::Domain).map_or(default.domain, str::to_owned),
             log_level: self.word(Setting::LogLevel, "error, warning, info or debug", log_level).unwrap_or_default(),
             transport: self.word(Setting::Transport, "tcp or websockets", transport).unwrap_or_default(),
-            port: self.word(Setting::Port, "a port from 1 to 65535", |text| text.parse().ok().filter(|port| *port != 0)),
+            port: self
+                .word(Setting::Port, "a port from 1 to 65535", |text| text.parse().ok().filter(|port| *port != 0)),
             ca_file: self.raw.get(Setting::CaFile).map(|text| match text {
                 "_os_" => CaFile::System,
                 path => CaFile::Path(path.to_owned()),

@@ -1,0 +1,38 @@
+//! Files and lines that results are written to.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::exit::Failure;
+
+/// Where results go besides the terminal.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Results")]
+pub(crate) struct OutputArgs {
+    /// Writes the result to standard output, as one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Writes a report with plots that needs nothing else, no network either
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+/// Prints the object for programs, on one line.
+///
+/// # Errors
+/// Standard output is closed.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let text = serde_json::to_string(value).map_err(|error| Failure::Run(format!("the result is no JSON: {error}")))?;
+    writeln!(std::io::stdout(), "{text}").map_err(|error| Failure::Run(format!("no standard output: {error}")))
+}
+
+/// Writes a file.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn file(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| Failure::Run(format!("cannot write {}: {error}", path.display())))
+}

@@ -1,0 +1,166 @@
+//! `tidemill bench rebalance`: what a change of the group costs. Events keep coming at a steady rate while a worker
+//! joins, leaves, is killed, while the broker restarts, while the number of instances changes, and during a rolling
+//! restart.
+//!
+//! Every handling is written to a journal before it is acknowledged, so that loss and repetition are known to the event
+//! even of a worker that was killed.
+
+mod account;
+mod page;
+mod scene;
+mod script;
+mod tell;
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::args::{BrokerArgs, LoadArgs};
+use super::or_stopped;
+use super::output::{self, OutputArgs};
+use super::terminal::Bar;
+use crate::exit::{Failure, Outcome};
+use crate::paint::Paint;
+use account::Change;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidemill bench rebalance                                   all changes, 20 000 events/s, embedded broker
+  tidemill bench rebalance --broker mosquitto                a Mosquitto of its own, which is killed and restarted
+  tidemill bench rebalance --change kill,rolling --rate 5K --json 2>/dev/null | tail -n 1
+
+Workers that are replaced for good (join, leave, scale, rolling) have ephemeral sessions, like pods of a Deployment.
+Workers that come back (kill, broker-restart) have durable ones, like pods of a StatefulSet, unless --ephemeral is given.
+Exit code 1 when events were lost.";
+
+/// A change of the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    // No doc comments here: they would turn the whole help into its long form.
+    Join,
+    Leave,
+    Kill,
+    BrokerRestart,
+    Scale,
+    Rolling,
+}
+
+/// Arguments of `tidemill bench rebalance`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RebalanceArgs {
+    /// Which changes: a third worker joins; one of three leaves; one of three is killed with SIGKILL and comes back; the
+    /// broker crashes and comes back; one worker goes from 1 instance to 4, 2, 8 and 1; three workers are replaced one
+    /// after another
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "join,leave,kill,broker-restart,scale,rolling"
+    )]
+    pub(super) change: Vec<Kind>,
+    /// Unfinished events of one instance at most
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub(super) window: u16,
+    /// Before the first change, between two, and after the last
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub(super) settle: Duration,
+    /// How long a killed worker or broker is away
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = humantime::parse_duration)]
+    pub(super) away: Duration,
+    /// Ephemeral sessions for workers that come back, too
+    #[arg(long)]
+    pub(super) ephemeral: bool,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+    #[command(flatten)]
+    pub(super) load: LoadArgs,
+    #[command(flatten)]
+    pub(super) broker: BrokerArgs,
+}
+
+/// The rate when none is given.
+const RATE: u64 = 20_000;
+
+impl RebalanceArgs {
+    fn load(&self) -> LoadArgs {
+        let mut load = self.load.clone();
+        if load.rate() == 0 {
+            load.scenario = None;
+            load.rate = RATE;
+        }
+        load
+    }
+}
+
+/// The result, as programs read it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct RebalanceResult {
+    command: &'static str,
+    ok: bool,
+    broker: &'static str,
+    rate: u64,
+    work: super::work::Work,
+    changes: Vec<SceneResult>,
+}
+
+/// One kind of change: its steps, and the account of all events.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct SceneResult {
+    change: Kind,
+    /// Whether sessions outlived their connections.
+    durable: bool,
+    published: u64,
+    handled: u64,
+    lost: u64,
+    duplicated: u64,
+    /// Handled again because a publisher had to publish it again.
+    resent: u64,
+    out_of_order: u64,
+    unconfirmed: u64,
+    steps: Vec<Change>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Wrong arguments, or a measurement that could not be made.
+pub(crate) async fn run(args: &RebalanceArgs, stop: CancellationToken) -> Result<Outcome, Failure> {
+    let load = args.load();
+    if args.broker.is_in_publishers() {
+        let why = "--broker-in publishers is not for this benchmark: the broker outlives the publishers here";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    let bar = Bar::new();
+    let mut changes = Vec::new();
+    for (step, kind) in args.change.iter().enumerate() {
+        let show = |progress| bar.show(&format!("{kind:?}"), step, args.change.len(), progress);
+        match or_stopped(&stop, scene::play(args, &load, *kind, show)).await? {
+            Some(scene) => {
+                bar.say(&tell::line(&scene));
+                changes.push(scene);
+            }
+            None => bar.say("broker-restart left out: this broker is not ours to restart; --broker mosquitto is"),
+        }
+    }
+    bar.clear();
+    let result = RebalanceResult {
+        command: "rebalance",
+        ok: !changes.is_empty() && changes.iter().all(|scene| scene.lost == 0 && scene.handled > 0),
+        broker: args.broker.label(),
+        rate: load.rate(),
+        work: load.work,
+        changes,
+    };
+    eprintln!("{}", tell::text(&result, Paint::stderr()));
+    if let Some(path) = &args.output.html {
+        output::file(path, &page::html(&result))?;
+    }
+    if args.output.json {
+        output::json(&result)?;
+    }
+    Ok(if result.ok { Outcome::Good } else { Outcome::Bad })
+}

@@ -1,0 +1,3 @@
+//! `tidemill bench`. Each test starts the program, which starts processes of its own, so few of them run at a time.
+
+mod processes;
