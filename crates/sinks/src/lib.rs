@@ -17,12 +17,16 @@
 
 #[cfg(feature = "lines")]
 mod blocking;
+#[cfg(feature = "columns")]
+mod columns;
 #[cfg(feature = "lines")]
 mod encode;
 #[cfg(feature = "file")]
 mod file;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "template")]
@@ -34,12 +38,16 @@ mod template;
 #[cfg(feature = "tls")]
 mod tls;
 
+#[cfg(feature = "columns")]
+pub use columns::{Column, ColumnSource, ColumnType};
 #[cfg(feature = "lines")]
 pub use encode::LineFormat;
 #[cfg(feature = "file")]
 pub use file::{File, FileConfig, Fsync, RotateConfig};
 #[cfg(feature = "http")]
 pub use http::{Http, HttpBody, HttpConfig, HttpMethod, HttpSignature};
+#[cfg(feature = "postgres")]
+pub use postgres::{OnConflict, Postgres, PostgresConfig, PostgresTls};
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisConfig, RedisInto};
 #[cfg(feature = "template")]
@@ -51,3 +59,9 @@ pub use template::{
     Escape, Fields, Identifier, IdentifierError, RenderError, RenderErrorKind, Template, TemplateError,
     TemplateErrorKind,
 };
+
+/// The result of a batch whose accepted records were written.
+#[cfg(feature = "columns")]
+fn rejected_or_written(rejections: Vec<tidemill_core::Rejection>) -> Result<(), tidemill_core::SinkError> {
+    if rejections.is_empty() { Ok(()) } else { Err(tidemill_core::SinkError::rejected(rejections)) }
+}

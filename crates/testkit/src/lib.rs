@@ -4,6 +4,7 @@
 //!   behaviour can be bent to that of other brokers.
 //! - [`fault`]: networks that fail on demand, in memory and between sockets.
 //! - [`mosquitto`]: a real Mosquitto as a child process.
+//! - [`postgres`]: a real PostgreSQL as a child process.
 //! - [`redis`]: a real Redis as a child process.
 //! - [`server`]: any other server as a child process.
 //! - [`sink_conformance`]: what every sink must hold against its real server.
@@ -17,6 +18,7 @@ mod convert;
 pub mod fault;
 pub mod mosquitto;
 mod peer;
+pub mod postgres;
 pub mod redis;
 pub mod script;
 pub mod server;
