@@ -9,14 +9,19 @@
 //! | `File` | `file` | on disk (`Fsync::Batch`), within an interval, or with the operating system | kept | line breaks, with `LineFormat::Lines` |
 //! | `Http` | `http` | answered with 2xx | kept, unless `concurrency` is more than 1 | what the receiver answers with 4xx |
 //! | `Redis` | `redis` | the server answered; safe as its persistence makes it | kept | records that the server refuses one by one |
+//! | `Postgres` | `postgres` | committed | none, or as emitted with `on_conflict = "update"` | null characters, what the table does not take |
+//! | `Influx` | `influx` | answered with 2xx | none: points have their time | line breaks in tags, records without a time or a field |
+//! | `Clickhouse` | `clickhouse` | the server has the rows | none | what is no UTF-8, what the table does not take |
 //!
 //! All write *at least once*. A batch that fails leaves nothing in a file; on standard output a part of it may
 //! already have been read, and comes again with the next try. Neither of these two knows idempotency keys: NDJSON
 //! carries them, so that a reader can tell a repeated record. `Http` sends them in a header, for receivers that act once
-//! on each; `Redis` writes a record with a known one once.
+//! on each; `Redis` writes a record with a known one once, and `Postgres` does for as long as the row is there.
 
 #[cfg(feature = "lines")]
 mod blocking;
+#[cfg(feature = "clickhouse")]
+mod clickhouse;
 #[cfg(feature = "columns")]
 mod columns;
 #[cfg(feature = "lines")]
@@ -25,6 +30,10 @@ mod encode;
 mod file;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http-client")]
+mod http_client;
+#[cfg(feature = "influx")]
+mod influx;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -38,6 +47,8 @@ mod template;
 #[cfg(feature = "tls")]
 mod tls;
 
+#[cfg(feature = "clickhouse")]
+pub use clickhouse::{Clickhouse, ClickhouseConfig};
 #[cfg(feature = "columns")]
 pub use columns::{Column, ColumnSource, ColumnType};
 #[cfg(feature = "lines")]
@@ -46,6 +57,8 @@ pub use encode::LineFormat;
 pub use file::{File, FileConfig, Fsync, RotateConfig};
 #[cfg(feature = "http")]
 pub use http::{Http, HttpBody, HttpConfig, HttpMethod, HttpSignature};
+#[cfg(feature = "influx")]
+pub use influx::{Influx, InfluxApi, InfluxConfig, InfluxField, InfluxPrecision, InfluxTime};
 #[cfg(feature = "postgres")]
 pub use postgres::{OnConflict, Postgres, PostgresConfig, PostgresTls};
 #[cfg(feature = "redis")]
@@ -61,7 +74,7 @@ pub use template::{
 };
 
 /// The result of a batch whose accepted records were written.
-#[cfg(feature = "columns")]
+#[cfg(any(feature = "columns", feature = "influx"))]
 fn rejected_or_written(rejections: Vec<tidemill_core::Rejection>) -> Result<(), tidemill_core::SinkError> {
     if rejections.is_empty() { Ok(()) } else { Err(tidemill_core::SinkError::rejected(rejections)) }
 }

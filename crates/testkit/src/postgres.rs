@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -26,6 +26,8 @@ const ORPHANS: Duration = Duration::from_secs(20);
 pub struct PostgresServerConfig {
     /// The password of everybody; `None` lets everybody in.
     pub password: Option<String>,
+    /// Lets in over TLS, and without it too: the certificate and its private key, PEM.
+    pub tls: Option<(String, String)>,
     /// More settings, such as `max_connections=5`.
     pub extra: Vec<String>,
 }
@@ -66,6 +68,15 @@ impl PostgresServer {
             })
             .command(move |place, command| {
                 command.arg("-D").arg(place.directory().join("data"));
+                if let Some((cert, key)) = &config.tls {
+                    for (setting, text) in [("ssl_cert_file", cert), ("ssl_key_file", key)] {
+                        let file = place.directory().join(setting);
+                        // Where it cannot be written, the server says that it cannot be read.
+                        _ = write_private(&file, text);
+                        command.args(["-c", &format!("{setting}={}", file.display())]);
+                    }
+                    command.args(["-c", "ssl=on"]);
+                }
                 command.args(["-p", &place.port(0).to_string(), "-h", "127.0.0.1", "-k", ""]);
                 // The machine does not fail, only processes do.
                 let settings = ["fsync=off", "shared_buffers=8MB", "max_connections=40", "logging_collector=off"];
@@ -134,6 +145,19 @@ impl PostgresServer {
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned())
     }
+}
+
+/// Writes a file that only its owner may read, who is that of the folder.
+fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    std::fs::write(file, text)?;
+    #[cfg(unix)]
+    if let Some(folder) = file.parent() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+        let owner = folder.metadata()?;
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))?;
+        chown(file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
 }
 
 /// The program of the newest version that Debian has here, else the one in `PATH`.

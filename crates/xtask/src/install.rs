@@ -24,7 +24,7 @@ pub(crate) struct Need {
 /// There only when it can make environments.
 const PYTHON: &str = "python3";
 
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 13] = [
     Need {
         program: "mosquitto",
         package: "mosquitto",
@@ -80,6 +80,35 @@ const NEEDS: [Need; 9] = [
         purpose: "images with static programs",
         required: false,
         service: None,
+    },
+    Need {
+        // Those of the server are not in PATH; this one comes with it and not with its client.
+        program: "pg_ctlcluster",
+        package: "postgresql",
+        purpose: "the postgres sink",
+        required: true,
+        service: Some("postgresql.service"),
+    },
+    Need {
+        program: "influxd",
+        package: "influxdb",
+        purpose: "the influx sink",
+        required: true,
+        service: Some("influxdb.service"),
+    },
+    Need {
+        program: "victoria-metrics",
+        package: "victoria-metrics",
+        purpose: "the influx sink",
+        required: true,
+        service: Some("victoria-metrics.service"),
+    },
+    Need {
+        program: "clickhouse-server",
+        package: "clickhouse-server",
+        purpose: "the clickhouse sink",
+        required: true,
+        service: Some("clickhouse-server.service"),
     },
     Need { program: "valgrind", package: "valgrind", purpose: "counting instructions", required: false, service: None },
 ];

@@ -120,11 +120,7 @@ pub(crate) fn default_columns() -> Vec<Column> {
 }
 
 /// The column that [`default_columns`] puts the idempotency key into.
-pub(crate) fn default_key() -> Vec<Identifier> {
-    Identifier::new(ID).into_iter().collect()
-}
-
-const ID: &str = "id";
+pub(crate) const ID: &str = "id";
 
 /// What is wrong with the columns, as a sentence with the way out.
 ///

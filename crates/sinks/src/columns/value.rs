@@ -28,7 +28,7 @@ impl<'r> Value<'r> {
         let text = |text: Option<&'r str>| text.map_or(Self::Null, |text| Self::Text(Cow::Borrowed(text)));
         Ok(match &column.from {
             ColumnSource::Payload => Self::Bytes(&record.payload),
-            ColumnSource::Topic => text(record.topic.as_ref().map(|topic| topic.as_str())),
+            ColumnSource::Topic => text(record.topic.as_ref().map(tidemill_core::topic::TopicName::as_str)),
             ColumnSource::Key => record.key.as_ref().map_or(Self::Null, |key| Self::Bytes(key)),
             ColumnSource::Time => match record.time {
                 Some(time) => Self::Time(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::columns::{default_columns, default_key};
+use crate::columns::{ID, default_columns};
 use crate::{Column, Identifier, Secret};
 
 /// Settings of [`Postgres`](crate::Postgres). Host, database, user and table have no default.
@@ -65,6 +65,10 @@ pub struct PostgresConfig {
     #[serde(default = "connect_timeout", with = "humantime_serde")]
     #[schemars(with = "String")]
     pub connect_timeout: Duration,
+}
+
+fn default_key() -> Vec<Identifier> {
+    Identifier::new(ID).into_iter().collect()
 }
 
 fn port() -> u16 {

@@ -8,7 +8,7 @@ use tidemill_core::{Record, Sink, SinkErrorKind, report};
 use tidemill_testkit::postgres::{PostgresServer, PostgresServerConfig};
 use tidemill_testkit::sink_conformance::deliver;
 
-use super::super::{OnConflict, Postgres, PostgresConfig};
+use super::super::{OnConflict, Postgres, PostgresConfig, PostgresTls};
 use crate::{Column, ColumnSource, ColumnType, Identifier, Secret};
 
 const PASSWORD: &str = "pass-word-of-the-test";
@@ -166,4 +166,39 @@ async fn a_lock_on_the_table_ends_as_unavailable_within_the_time_limit() {
     assert_eq!(error.kind(), SinkErrorKind::Unavailable, "{}", report(&error));
     assert_eq!(deliver(&sink, &[record(1, "{}")]).await, []);
     assert_eq!(server.sql("SELECT count(*) FROM readings").await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn over_tls_only_the_right_server_is_spoken_to() {
+    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let tls = (signed.cert.pem(), signed.signing_key.serialize_pem());
+    let config = PostgresServerConfig {
+        password: Some(PASSWORD.to_owned()),
+        tls: Some(tls.clone()),
+        ..PostgresServerConfig::default()
+    };
+    let Some(server) = PostgresServer::start_or_skip(config).await else { return };
+    let file = |pem: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), pem).unwrap();
+        file
+    };
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (right, wrong) = (file(&tls.0), file(&other.cert.pem()));
+    let sink = |host: &str, ca: &tempfile::NamedTempFile| {
+        let mut config = self::config(&server, "readings").create();
+        (config.host, config.tls) = (host.to_owned(), PostgresTls::Always);
+        config.ca_file = Some(ca.path().to_owned());
+        Postgres::new(config)
+    };
+    let trusted = sink("localhost", &right);
+    trusted.open().await.unwrap();
+    trusted.write(&[record(1, "{}")]).await.unwrap();
+    let seen = server.sql("SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = 'tidemill'");
+    assert_eq!(seen.await.unwrap(), "1");
+    for stranger in [sink("localhost", &wrong), sink("127.0.0.1", &right)] {
+        let error = stranger.open().await.unwrap_err();
+        assert_eq!(error.kind(), SinkErrorKind::Misconfigured, "{}", report(&error));
+        assert!(report(&error).contains("ca_file"), "{}", report(&error));
+    }
 }
