@@ -41,7 +41,6 @@ pub struct WorkerBuilder {
     settings: Vec<(String, SinkSettings)>,
     registry: Option<prometheus::Registry>,
     connector: Option<Arc<dyn Connector>>,
-    one_runtime: bool,
 }
 
 impl fmt::Debug for WorkerBuilder {
@@ -60,7 +59,6 @@ impl WorkerBuilder {
             settings: Vec::new(),
             registry: None,
             connector: None,
-            one_runtime: false,
         }
     }
 
@@ -110,7 +108,7 @@ impl WorkerBuilder {
     /// Runs the sessions on the current runtime instead of threads of their own, so that a test can drive everything
     /// with one paused clock. A handler that blocks then blocks the connection too.
     pub fn on_one_runtime(mut self) -> Self {
-        self.one_runtime = true;
+        self.config.runtime.io_threads = 0;
         self
     }
 
@@ -274,7 +272,7 @@ impl WorkerBuilder {
             let fix = "give every worker of a process a registry of its own";
             BuildError::of(vec![ConfigProblem::new("registry", error.to_string(), fix)])
         })?;
-        Ok(Worker::assembled(self.config, plan, sinks, shared, advice, self.one_runtime))
+        Ok(Worker::assembled(self.config, plan, sinks, shared, advice))
     }
 }
 

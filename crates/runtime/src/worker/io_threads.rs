@@ -24,7 +24,7 @@ impl IoThreads {
             RunError::new(RunErrorKind::System, "start an I/O thread; lower `runtime.io_threads`").with_source(error)
         };
         let mut all = Self { handles: Vec::new(), stop: CancellationToken::new(), threads: Vec::new() };
-        for number in 0..count.max(1) {
+        for number in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
             all.handles.push(runtime.handle().clone());
             let stop = all.stop.clone();
@@ -41,7 +41,7 @@ impl IoThreads {
         Ok(all)
     }
 
-    /// Uses the current runtime instead: for tests that drive everything with one paused clock.
+    /// Uses the current runtime instead: no switch between threads, but handlers that block all of it block sessions.
     pub(super) fn current() -> Self {
         Self { handles: vec![Handle::current()], stop: CancellationToken::new(), threads: Vec::new() }
     }

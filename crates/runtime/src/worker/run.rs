@@ -48,7 +48,6 @@ pub struct Worker {
     sinks: Vec<SinkPlan>,
     pub(super) shared: Arc<Shared>,
     advice: Vec<ConfigProblem>,
-    one_runtime: bool,
 }
 
 impl fmt::Debug for Worker {
@@ -85,9 +84,8 @@ impl Worker {
         sinks: Vec<SinkPlan>,
         shared: Arc<Shared>,
         advice: Vec<ConfigProblem>,
-        one_runtime: bool,
     ) -> Self {
-        Self { config, plan: Arc::new(plan), sinks, shared, advice, one_runtime }
+        Self { config, plan: Arc::new(plan), sinks, shared, advice }
     }
 
     /// What is allowed and worth a word, in the configuration, the routes and the sinks; logged at the start.
@@ -151,9 +149,9 @@ impl Worker {
     }
 
     async fn run_started(&self, ending: &Ending) -> Result<Summary, RunError> {
-        let io = Arc::new(match self.one_runtime {
-            true => IoThreads::current(),
-            false => IoThreads::start(self.config.runtime.io_threads)?,
+        let io = Arc::new(match self.config.runtime.io_threads {
+            0 => IoThreads::current(),
+            threads => IoThreads::start(threads)?,
         });
         #[cfg(feature = "admin")]
         let _admin = match self.config.admin.enabled {

@@ -25,7 +25,7 @@ impl Connector for Direct {
 
 fn present(version: MqttVersion) -> Config {
     let mut config = config_of(version);
-    config.instances = 2;
+    config.instances = 2.into();
     config.group.presence.topic = Some("tidemill/groups/{group}/{id}".to_owned());
     config
 }
@@ -160,7 +160,7 @@ async fn a_broker_that_refuses_it_is_asked_once_and_the_worker_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_ends_the_connection_over_it_is_not_asked_for_ever() {
     let mut config = present(MqttVersion::V5);
-    config.instances = 1;
+    config.instances = 1.into();
     let mut rig = Rig::with_handler(config, Fine);
     let (mut own, mut thrown_out) = (None, 0);
     while own.is_none() || thrown_out < 4 {

@@ -82,7 +82,7 @@ async fn without_a_file_nothing_is_guessed() {
 async fn sessions_of_instances_that_are_no_more_are_emptied_and_ended() {
     let directory = tempfile::tempdir().unwrap();
     let mut three = durable(Some(directory.path()));
-    three.instances = 3;
+    three.instances = 3.into();
     let mut rig = Rig::with_handler(three, Fine);
     let mut brokers = Vec::new();
     for _ in 0..3 {
@@ -138,9 +138,9 @@ async fn a_session_that_is_no_more_is_ended_on_mqtt_3_too_and_tried_again_after_
     let directory = tempfile::tempdir().unwrap();
     let mut config = durable(Some(directory.path()));
     config.mqtt.version = MqttVersion::V3_1_1;
-    config.instances = 2;
+    config.instances = 2.into();
     let mut rig = Rig::with_handler(config.clone(), Fine);
-    config.instances = 1;
+    config.instances = 1.into();
     let _brokers = (rig.subscribed().await, rig.subscribed().await);
     rig.handle.settled().await;
     crash(rig).await;

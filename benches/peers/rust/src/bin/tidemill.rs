@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.mqtt.url = format!("mqtt://{}:{}", setting("PEER_HOST"), setting("PEER_PORT"));
     config.mqtt.window = number("PEER_WINDOW") as u16;
     config.group.name = Some(setting("PEER_GROUP"));
-    config.instances = 1;
+    config.instances = 1.into();
     let handler = Readings(Arc::new(Tally::from_env()));
     Worker::builder(config).route(setting("PEER_FILTER"), handler).build()?.run_until(shutdown_signal()).await?;
     Ok(())

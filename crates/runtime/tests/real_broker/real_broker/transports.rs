@@ -139,7 +139,7 @@ async fn over_the_next_address_where_the_first_cannot_be_reached_or_does_not_ans
     for first in [refusing, format!("mqtts://{address}"), format!("mqtt://{address}"), format!("ws://{address}")] {
         let mut config = config(&first);
         // They all find out at once, and must not pass the good one by.
-        config.instances = 2;
+        config.instances = 2.into();
         config.mqtt.tls.insecure_skip_verify = first.starts_with("mqtts");
         config.mqtt.fallback_urls = vec![broker.url()];
         config.mqtt.connect_timeout = Duration::from_millis(300);
