@@ -30,8 +30,9 @@ impl Workshop {
     /// Makes a peer ready, and says how it is run.
     pub(super) fn prepare(&self, peer: Peer) -> Result<Recipe, Error> {
         match peer {
-            Peer::Tidemill | Peer::Rumqttc | Peer::Paho => self.rust(peer, &[]),
-            Peer::Ruststream => self.rust(peer, &["run"]),
+            Peer::Tidemill | Peer::Rumqttc | Peer::Paho => self.rust(peer.name(), &[]),
+            Peer::TidemillBeside => Ok(self.rust("tidemill", &[])?.env("TIDEMILL_RUNTIME__IO_THREADS", "0")),
+            Peer::Ruststream => self.rust("ruststream", &["run"]),
             Peer::Mqttjs => self.node(),
             Peer::Aiomqtt => Ok(self.python()?.arg("aiomqtt_peer.py")),
             Peer::Faststream => Ok(self.python()?.args(["-m", "faststream", "run", "faststream_peer:app"])),
@@ -41,8 +42,7 @@ impl Workshop {
         }
     }
 
-    fn rust(&self, peer: Peer, args: &[&str]) -> Result<Recipe, Error> {
-        let name = peer.name();
+    fn rust(&self, name: &str, args: &[&str]) -> Result<Recipe, Error> {
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         build.args(["build", "--quiet", "--release", "--bin", name, "--features", name]);
         build.arg("--manifest-path").arg(self.sources.join("rust/Cargo.toml")).arg("--target-dir").arg(&self.built);

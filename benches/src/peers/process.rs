@@ -19,13 +19,14 @@ pub(super) struct Recipe {
     program: OsString,
     args: Vec<OsString>,
     folder: Option<PathBuf>,
+    env: Vec<(&'static str, &'static str)>,
     /// It says nothing of its own, but prints a line for every event.
     lines: bool,
 }
 
 impl Recipe {
     pub(super) fn new(program: impl Into<OsString>) -> Self {
-        Self { program: program.into(), args: Vec::new(), folder: None, lines: false }
+        Self { program: program.into(), args: Vec::new(), folder: None, env: Vec::new(), lines: false }
     }
 
     pub(super) fn arg(mut self, arg: &str) -> Self {
@@ -35,6 +36,11 @@ impl Recipe {
 
     pub(super) fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
         self.args.extend(args.into_iter().map(OsString::from));
+        self
+    }
+
+    pub(super) fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.env.push((name, value));
         self
     }
 
@@ -88,6 +94,7 @@ impl Process {
             command.args(["-D", "connect", "receive-maximum", &job.window.to_string()]);
         }
         let mut child = command
+            .envs(recipe.env.iter().copied())
             .env("PEER_HOST", "127.0.0.1")
             .env("PEER_PORT", job.port.to_string())
             .env("PEER_GROUP", &job.group)

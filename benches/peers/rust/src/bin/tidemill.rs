@@ -19,7 +19,8 @@ impl Handler for Readings {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut config = Config::default();
+    // Nothing but what the environment says: no file, every other setting by default.
+    let mut config = Config::load()?;
     config.mqtt.url = format!("mqtt://{}:{}", setting("PEER_HOST"), setting("PEER_PORT"));
     config.mqtt.window = number("PEER_WINDOW") as u16;
     config.group.name = Some(setting("PEER_GROUP"));
