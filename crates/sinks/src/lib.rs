@@ -18,7 +18,7 @@
 //! carries them, so that a reader can tell a repeated record. `Http` sends them in a header, for receivers that act once
 //! on each; `Redis` writes a record with a known one once, and `Postgres` does for as long as the row is there.
 
-#[cfg(feature = "lines")]
+#[cfg(any(feature = "file", feature = "stdout"))]
 mod blocking;
 #[cfg(feature = "clickhouse")]
 mod clickhouse;
@@ -38,6 +38,12 @@ mod influx;
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(any(feature = "amqp", feature = "kafka", feature = "nats"))]
+mod outcome;
 #[cfg(feature = "template")]
 mod secret;
 #[cfg(feature = "stdout")]
@@ -63,6 +69,10 @@ pub use influx::{Influx, InfluxApi, InfluxConfig, InfluxField, InfluxPrecision, 
 pub use postgres::{OnConflict, Postgres, PostgresConfig, PostgresTls};
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisConfig, RedisInto};
+#[cfg(feature = "kafka")]
+pub use kafka::{Kafka, KafkaConfig, KafkaSasl};
+#[cfg(feature = "nats")]
+pub use nats::{Nats, NatsConfig, NatsMode};
 #[cfg(feature = "template")]
 pub use secret::{Secret, SecretError};
 #[cfg(feature = "stdout")]

@@ -5,6 +5,7 @@
 //! - [`fault`]: networks that fail on demand, in memory and between sockets.
 //! - [`mosquitto`]: a real Mosquitto as a child process.
 //! - [`postgres`]: a real PostgreSQL as a child process.
+//! - [`nats`]: a real NATS server as a child process.
 //! - [`redis`]: a real Redis as a child process.
 //! - [`server`]: any other server as a child process.
 //! - [`sink_conformance`]: what every sink must hold against its real server.
@@ -17,6 +18,7 @@ pub mod client;
 mod convert;
 pub mod fault;
 pub mod mosquitto;
+pub mod nats;
 mod peer;
 pub mod postgres;
 pub mod redis;
