@@ -18,6 +18,8 @@
 //! carries them, so that a reader can tell a repeated record. `Http` sends them in a header, for receivers that act once
 //! on each; `Redis` writes a record with a known one once, and `Postgres` does for as long as the row is there.
 
+#[cfg(feature = "amqp")]
+mod amqp;
 #[cfg(any(feature = "file", feature = "stdout"))]
 mod blocking;
 #[cfg(feature = "clickhouse")]
@@ -57,6 +59,8 @@ mod tls;
 pub use clickhouse::{Clickhouse, ClickhouseConfig};
 #[cfg(feature = "columns")]
 pub use columns::{Column, ColumnSource, ColumnType};
+#[cfg(feature = "amqp")]
+pub use amqp::{Amqp, AmqpConfig};
 #[cfg(feature = "lines")]
 pub use encode::LineFormat;
 #[cfg(feature = "file")]

@@ -29,12 +29,17 @@ impl fmt::Display for Problem {
             ),
             Self::NoTls => f.write_str("TLS and SCRAM need a build with the feature kafka-tls: add it"),
             Self::OwnProperty(name) => {
-                write!(f, "property {name} of the Kafka sink cannot be set: take it out, it has a setting of its own or \
-                           no order would be kept without it")
+                write!(
+                    f,
+                    "property {name} of the Kafka sink cannot be set: take it out, it has a setting of its own or \
+                           no order would be kept without it"
+                )
             }
             Self::BadProperties(why) => write!(f, "properties of the Kafka sink: {why}"),
             Self::Login => f.write_str("Kafka refuses the login: set the right username, password and mechanism"),
-            Self::NoTopic(topic) => write!(f, "Kafka has no topic {topic:?} for this user: create it, and allow writing to it"),
+            Self::NoTopic(topic) => {
+                write!(f, "Kafka has no topic {topic:?} for this user: create it, and allow writing to it")
+            }
             Self::Metadata(_) => f.write_str("ask Kafka for its topics"),
             Self::Delivery(_) => f.write_str("deliver to Kafka"),
             Self::TimedOut => f.write_str("Kafka did not take the batch in time"),
@@ -75,12 +80,12 @@ pub(super) fn report(error: KafkaError, is_local: bool, topic: Option<&str>) -> 
                 Report::RequestRefused(error)
             }
         }
-        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::InvalidTopic | Code::TopicAuthorizationFailed) => {
-            match topic {
-                Some(topic) => Report::Failed(SinkError::misconfigured(Problem::NoTopic(topic.to_owned()))),
-                None => Report::Refused(format!("{}: {error}", "Kafka has no such topic for this user")),
-            }
-        }
+        Some(
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::InvalidTopic | Code::TopicAuthorizationFailed,
+        ) => match topic {
+            Some(topic) => Report::Failed(SinkError::misconfigured(Problem::NoTopic(topic.to_owned()))),
+            None => Report::Refused(format!("{}: {error}", "Kafka has no such topic for this user")),
+        },
         Some(Code::ClusterAuthorizationFailed | Code::SaslAuthenticationFailed | Code::Authentication) => {
             Report::Failed(SinkError::misconfigured(Problem::Login))
         }

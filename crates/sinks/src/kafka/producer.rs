@@ -2,13 +2,13 @@
 //!
 //! Invariant: messages of a partition are delivered in the order in which they were handed over, or not at all.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::FutureProducer;
-use rdkafka::ClientContext;
 use tidemill_core::SinkError;
 
 use super::config::KafkaConfig;

@@ -9,8 +9,7 @@ use tidemill_core::{Record, SinkErrorKind, report};
 use super::cluster::Cluster;
 
 fn payloads(stored: &[super::cluster::Stored]) -> Vec<String> {
-    let mut all: Vec<String> =
-        stored.iter().map(|stored| String::from_utf8(stored.payload.clone()).unwrap()).collect();
+    let mut all: Vec<String> = stored.iter().map(|stored| String::from_utf8(stored.payload.clone()).unwrap()).collect();
     all.sort();
     all
 }
