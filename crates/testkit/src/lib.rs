@@ -4,8 +4,8 @@
 //!   behaviour can be bent to that of other brokers.
 //! - [`fault`]: networks that fail on demand, in memory and between sockets.
 //! - [`mosquitto`]: a real Mosquitto as a child process.
-//! - [`postgres`]: a real PostgreSQL as a child process.
 //! - [`nats`]: a real NATS server as a child process.
+//! - [`postgres`]: a real PostgreSQL as a child process.
 //! - [`rabbitmq`]: a real RabbitMQ as a child process.
 //! - [`redis`]: a real Redis as a child process.
 //! - [`server`]: any other server as a child process.

@@ -13,7 +13,7 @@ use super::config::AmqpConfig;
 use super::connection::{self, Connection};
 use super::error::{Problem, refused};
 use super::message::{self, Message};
-use crate::outcome;
+use crate::rejected_or_written;
 
 /// Writes records as messages to RabbitMQ, or another server that speaks AMQP 0.9.1.
 ///
@@ -143,7 +143,8 @@ impl Sink for Amqp {
         if !messages.is_empty() {
             self.in_time(self.publish(messages, &mut rejections)).await?;
         }
-        outcome::of(rejections)
+        rejections.sort_by_key(|rejection| rejection.index);
+        rejected_or_written(rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {

@@ -15,7 +15,7 @@ use super::config::KafkaConfig;
 use super::error::{Problem, Report, report};
 use super::message;
 use super::producer::{self, Producer, Watch};
-use crate::outcome;
+use crate::rejected_or_written;
 
 /// How many messages are handed over before their reports are waited for: fewer than the client holds.
 const SENT_AT_ONCE: usize = 10_000;
@@ -189,7 +189,8 @@ impl Sink for Kafka {
                 return Err(if refused { SinkError::misconfigured(Problem::Login) } else { error });
             }
         }
-        outcome::of(rejections)
+        rejections.sort_by_key(|rejection| rejection.index);
+        rejected_or_written(rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {

@@ -18,7 +18,7 @@ use super::client;
 use super::config::{NatsConfig, NatsMode};
 use super::error::{Answer, Problem, answer};
 use super::message::{self, Message};
-use crate::outcome;
+use crate::rejected_or_written;
 
 /// How many messages are sent before their answers are waited for: fewer than the client holds.
 const SENT_AT_ONCE: usize = 1000;
@@ -263,7 +263,8 @@ impl Sink for Nats {
             })
             .await?;
         }
-        outcome::of(rejections)
+        rejections.sort_by_key(|rejection| rejection.index);
+        rejected_or_written(rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {
