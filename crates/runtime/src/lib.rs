@@ -40,8 +40,6 @@ pub use dispatch::{Execution, Key, Stamp};
 pub use error::{BuildError, RunError, RunErrorKind};
 pub use session::transport::{BoxStream, Connector, Stream, connector};
 pub use session::{Advice, Phase, PublishError, Publisher, Reason, Receipt, SessionError, SessionErrorKind};
-pub use session::{Advice, Phase, PublishError, Publisher, Reason, SessionError, SessionErrorKind};
-pub use sink::SinkStatus;
 pub use sink::{MqttSink, SinkStatus};
 pub use worker::{InstanceStatus, Route, Summary, Worker, WorkerBuilder, WorkerHandle, WorkerStatus};
 pub use worker::{ScaledBy, ScalingDecision, ScalingMode, ScalingStatus, Shutdown, Signals, shutdown_signal};
