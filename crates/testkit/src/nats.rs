@@ -36,7 +36,7 @@ impl NatsServer {
             );
             if let Some((user, password)) = &config.login {
                 // Writing to a string does not fail.
-                _ = write!(text, "authorization {{ user: {user:?}, password: {password:?} }}\n");
+                _ = writeln!(text, "authorization {{ user: {user:?}, password: {password:?} }}");
             }
             let file = place.directory().join("nats.conf");
             // Where it cannot be written, the server does not start and says why.
