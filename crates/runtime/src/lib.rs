@@ -34,12 +34,12 @@ mod sink;
 pub mod telemetry;
 mod worker;
 
-pub use config::{Config, ConfigErrors, ConfigProblem, MqttVersion, Order, SinkSettings};
+pub use config::{Config, ConfigErrors, ConfigProblem, MqttSinkConfig, MqttVersion, Order, SinkSettings};
 pub use dedup::IdempotencyKey;
 pub use dispatch::{Execution, Key, Stamp};
 pub use error::{BuildError, RunError, RunErrorKind};
 pub use session::transport::{BoxStream, Connector, Stream, connector};
 pub use session::{Advice, Phase, PublishError, Publisher, Reason, Receipt, SessionError, SessionErrorKind};
-pub use sink::SinkStatus;
+pub use sink::{MqttSink, SinkStatus};
 pub use worker::{InstanceStatus, Route, Summary, Worker, WorkerBuilder, WorkerHandle, WorkerStatus};
 pub use worker::{ScaledBy, ScalingDecision, ScalingMode, ScalingStatus, Shutdown, Signals, shutdown_signal};

@@ -12,13 +12,21 @@
 //! | `Postgres` | `postgres` | committed | none, or as emitted with `on_conflict = "update"` | null characters, what the table does not take |
 //! | `Influx` | `influx` | answered with 2xx | none: points have their time | line breaks in tags, records without a time or a field |
 //! | `Clickhouse` | `clickhouse` | the server has the rows | none | what is no UTF-8, what the table does not take |
+//! | `Nats` | `nats` | the stream has said so; in mode `core`, handed to the connection | kept | no word of a subject, too large, another stream's subject |
+//! | `Kafka` | `kafka` | all replicas in sync have it | per key | no topic's name, too large, what a broker refuses alone |
+//! | `Amqp` | `amqp` | confirmed by the server | kept | no word of a routing key, what no queue takes |
 //!
-//! All write *at least once*. A batch that fails leaves nothing in a file; on standard output a part of it may
+//! A sink that publishes to an MQTT broker is in `tidemill-runtime`, whose connections it needs.
+//!
+//! All write *at least once*, bar `Nats` in mode `core`. A batch that fails leaves nothing in a file; on standard output a part of it may
 //! already have been read, and comes again with the next try. Neither of these two knows idempotency keys: NDJSON
 //! carries them, so that a reader can tell a repeated record. `Http` sends them in a header, for receivers that act once
-//! on each; `Redis` writes a record with a known one once, and `Postgres` does for as long as the row is there.
+//! on each; `Redis` writes a record with a known one once, and `Postgres` does for as long as the row is there. `Nats`
+//! stores one once within its stream's duplicate window; `Kafka` and `Amqp` send them along for consumers.
 
-#[cfg(feature = "lines")]
+#[cfg(feature = "amqp")]
+mod amqp;
+#[cfg(any(feature = "file", feature = "stdout"))]
 mod blocking;
 #[cfg(feature = "clickhouse")]
 mod clickhouse;
@@ -34,6 +42,10 @@ mod http;
 mod http_client;
 #[cfg(feature = "influx")]
 mod influx;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -47,6 +59,8 @@ mod template;
 #[cfg(feature = "tls")]
 mod tls;
 
+#[cfg(feature = "amqp")]
+pub use amqp::{Amqp, AmqpConfig};
 #[cfg(feature = "clickhouse")]
 pub use clickhouse::{Clickhouse, ClickhouseConfig};
 #[cfg(feature = "columns")]
@@ -59,6 +73,10 @@ pub use file::{File, FileConfig, Fsync, RotateConfig};
 pub use http::{Http, HttpBody, HttpConfig, HttpMethod, HttpSignature};
 #[cfg(feature = "influx")]
 pub use influx::{Influx, InfluxApi, InfluxConfig, InfluxField, InfluxPrecision, InfluxTime};
+#[cfg(feature = "kafka")]
+pub use kafka::{Kafka, KafkaConfig, KafkaSasl};
+#[cfg(feature = "nats")]
+pub use nats::{Nats, NatsConfig, NatsMode};
 #[cfg(feature = "postgres")]
 pub use postgres::{OnConflict, Postgres, PostgresConfig, PostgresTls};
 #[cfg(feature = "redis")]
@@ -74,7 +92,7 @@ pub use template::{
 };
 
 /// The result of a batch whose accepted records were written.
-#[cfg(any(feature = "columns", feature = "influx"))]
+#[cfg(any(feature = "amqp", feature = "columns", feature = "influx", feature = "kafka", feature = "nats"))]
 fn rejected_or_written(rejections: Vec<tidemill_core::Rejection>) -> Result<(), tidemill_core::SinkError> {
     if rejections.is_empty() { Ok(()) } else { Err(tidemill_core::SinkError::rejected(rejections)) }
 }

@@ -4,7 +4,9 @@
 //!   behaviour can be bent to that of other brokers.
 //! - [`fault`]: networks that fail on demand, in memory and between sockets.
 //! - [`mosquitto`]: a real Mosquitto as a child process.
+//! - [`nats`]: a real NATS server as a child process.
 //! - [`postgres`]: a real PostgreSQL as a child process.
+//! - [`rabbitmq`]: a real RabbitMQ as a child process.
 //! - [`redis`]: a real Redis as a child process.
 //! - [`server`]: any other server as a child process.
 //! - [`sink_conformance`]: what every sink must hold against its real server.
@@ -17,8 +19,10 @@ pub mod client;
 mod convert;
 pub mod fault;
 pub mod mosquitto;
+pub mod nats;
 mod peer;
 pub mod postgres;
+pub mod rabbitmq;
 pub mod redis;
 pub mod script;
 pub mod server;

@@ -6,5 +6,6 @@ pub use tidemill_runtime::*;
 
 /// Where records go.
 pub mod sinks {
+    pub use tidemill_runtime::{MqttSink as Mqtt, MqttSinkConfig};
     pub use tidemill_sinks::*;
 }

@@ -24,7 +24,7 @@ pub(crate) struct Need {
 /// There only when it can make environments.
 const PYTHON: &str = "python3";
 
-const NEEDS: [Need; 13] = [
+const NEEDS: [Need; 17] = [
     Need {
         program: "mosquitto",
         package: "mosquitto",
@@ -56,16 +56,44 @@ const NEEDS: [Need; 13] = [
     Need {
         program: "nats-server",
         package: "nats-server",
-        purpose: "a broker that ignores shared subscriptions in silence",
+        purpose: "the sink for NATS, and a broker that ignores shared subscriptions in silence",
         required: true,
         service: Some("nats-server.service"),
     },
     Need {
         program: "rabbitmq-server",
         package: "rabbitmq-server",
-        purpose: "a broker without shared subscriptions",
+        purpose: "the sink for AMQP, and a broker without shared subscriptions",
         required: true,
         service: Some("rabbitmq-server.service"),
+    },
+    Need {
+        program: "make",
+        package: "make",
+        purpose: "building the client library of the sink for Kafka",
+        required: true,
+        service: None,
+    },
+    Need {
+        program: "g++",
+        package: "g++",
+        purpose: "building the client library of the sink for Kafka",
+        required: true,
+        service: None,
+    },
+    Need {
+        program: "pkg-config",
+        package: "pkg-config",
+        purpose: "TLS of the sink for Kafka",
+        required: true,
+        service: None,
+    },
+    Need {
+        program: "/usr/include/openssl/ssl.h",
+        package: "libssl-dev",
+        purpose: "TLS of the sink for Kafka",
+        required: true,
+        service: None,
     },
     Need {
         program: PYTHON,

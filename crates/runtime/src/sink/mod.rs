@@ -17,6 +17,7 @@ mod batcher;
 mod breaker;
 mod engine;
 mod flight;
+mod mqtt;
 mod open;
 mod pace;
 mod queue;
@@ -24,6 +25,7 @@ mod state;
 mod ticket;
 
 pub(crate) use engine::SinkEngine;
+pub use mqtt::MqttSink;
 pub(crate) use open::open;
 pub(crate) use queue::SinkHandle;
 pub(crate) use state::SinkState;

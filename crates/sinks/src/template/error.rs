@@ -96,6 +96,8 @@ pub enum RenderErrorKind {
     TimeOutOfRange,
     /// The value has a character that no topic level can have.
     NotALevel,
+    /// The value has a character that no word between dots can have.
+    NotAWord,
     /// The whole has `.` or `..` as a segment.
     DotSegment,
 }
@@ -144,6 +146,9 @@ impl fmt::Display for RenderError {
             (RenderErrorKind::TimeOutOfRange, _) => f.write_str("the record's time cannot be written in this format"),
             (RenderErrorKind::NotALevel, _) => {
                 f.write_str("the value has a `/`, `+`, `#` or null character, which no topic level can have")
+            }
+            (RenderErrorKind::NotAWord, _) => {
+                f.write_str("the value has a dot, `*`, `>`, `#` or white space, which no word between dots can have")
             }
             (RenderErrorKind::DotSegment, _) => {
                 f.write_str("the rendered path has `.` or `..` as a segment, which would lead elsewhere")

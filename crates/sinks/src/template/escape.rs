@@ -20,6 +20,10 @@ pub enum Escape {
     UrlQuery,
     /// A level of an MQTT topic. `/`, `+`, `#` and the null character have no encoding there and are refused.
     TopicLevel,
+    /// A word of a NATS subject, an AMQP routing key or a Kafka topic, where words stand between dots. Dots, wildcards
+    /// (`*`, `>`, `#`), white space and control characters have no encoding there and are refused. The levels of a topic
+    /// become words.
+    DottedWord,
     /// A segment of an object's name or a file's path; encoded and refused like a URL's.
     ObjectSegment,
 }
@@ -31,14 +35,19 @@ impl Escape {
             Self::None => text.push_str(value),
             Self::UrlPathSegment | Self::UrlQuery | Self::ObjectSegment => percent_encode(text, value),
             Self::TopicLevel if value.contains(['/', '+', '#', '\0']) => return Err(Kind::NotALevel),
-            Self::TopicLevel => text.push_str(value),
+            Self::DottedWord if value.contains(is_no_part_of_a_word) => return Err(Kind::NotAWord),
+            Self::TopicLevel | Self::DottedWord => text.push_str(value),
         }
         Ok(())
     }
 
     /// Appends what stands between two levels of a topic: levels stay levels where the place has some.
     pub(super) fn push_level_separator(self, text: &mut String) {
-        text.push_str(if self == Self::UrlQuery { "%2F" } else { "/" });
+        text.push_str(match self {
+            Self::UrlQuery => "%2F",
+            Self::DottedWord => ".",
+            Self::None | Self::UrlPathSegment | Self::TopicLevel | Self::ObjectSegment => "/",
+        });
     }
 
     /// Refuses what only shows in the whole: two values that are harmless alone may be `..` together.
@@ -47,10 +56,14 @@ impl Escape {
             // A query or fragment, if there is one, is no path.
             Self::UrlPathSegment => text.split(['?', '#']).next().unwrap_or(text),
             Self::ObjectSegment => text,
-            Self::None | Self::UrlQuery | Self::TopicLevel => return Ok(()),
+            Self::None | Self::UrlQuery | Self::TopicLevel | Self::DottedWord => return Ok(()),
         };
         if path.split(['/', '\\']).any(is_dots) { Err(RenderError::whole(Kind::DotSegment)) } else { Ok(()) }
     }
+}
+
+fn is_no_part_of_a_word(c: char) -> bool {
+    matches!(c, '.' | '*' | '>' | '#') || c.is_whitespace() || c.is_control()
 }
 
 /// Whether a URL parser takes the segment for `.` or `..`, also when it is percent-encoded.

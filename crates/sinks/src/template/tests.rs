@@ -105,6 +105,12 @@ fn values_do_not_break_out_of_their_place() {
     assert_eq!(render("{topic}", Escape::UrlQuery).unwrap(), "plant%2F7%2Ftemperature");
     assert_eq!(render("out/{topic}", Escape::TopicLevel).unwrap(), "out/plant/7/temperature");
     assert_eq!(render("out/{key}", Escape::TopicLevel), Err(RenderErrorKind::NotALevel));
+    assert_eq!(render("out.{topic}", Escape::DottedWord).unwrap(), "out.plant.7.temperature");
+    for value in ["a.b", "*", "a>", "a b", "a\n", "#"] {
+        let error = Template::new("{header:x}").unwrap();
+        let error = error.render(&Record::new("").with_header("x", value), Escape::DottedWord).unwrap_err();
+        assert_eq!(error.kind(), RenderErrorKind::NotAWord, "{value:?}");
+    }
     let template = Template::new("a/{header:x}{header:y|}/b").unwrap();
     for (x, y) in [("..", ""), (".", "."), (".", "")] {
         let record = Record::new("").with_header("x", x).with_header("y", y);

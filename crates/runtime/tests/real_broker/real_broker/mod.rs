@@ -5,6 +5,7 @@ mod dead_letters;
 mod endurance;
 mod errors;
 mod handover;
+mod mqtt_sink;
 mod process;
 mod races;
 mod scenarios;

@@ -1,0 +1,154 @@
+//! Publishing, and waiting for confirmations.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use lapin::Confirmation;
+use lapin::options::BasicPublishOptions;
+use tidemill_core::{Record, Rejection, Sink, SinkError, SinkTraits};
+use tokio::time::timeout;
+
+use super::config::AmqpConfig;
+use super::connection::{self, Connection};
+use super::error::{Problem, refused};
+use super::message::{self, Message};
+use crate::rejected_or_written;
+
+/// Writes records as messages to RabbitMQ, or another server that speaks AMQP 0.9.1.
+///
+/// Written means that the server has confirmed every message: persistent ones in durable queues are on its disk, in
+/// quorum queues on most of its nodes. At least once: the idempotency key is the message's `message_id`, and it is up to
+/// the consumer to act once on each. Messages stay in order, except around one that a full queue refused for a while.
+///
+/// Headers: `tidemill-key`, `tidemill-topic` and those of the record; content type and time have places of their own.
+/// One connection with one channel, made when it is first needed and again when it fails. A dropped `write` may still
+/// reach the server.
+///
+/// `Rejected` are records that do not fit the templates, and with `mandatory` those whose message no queue takes. What
+/// the server answers by closing the channel, as to a message that is too large, makes the engine write halves.
+///
+/// ```
+/// use tidemill_sinks::{Amqp, AmqpConfig, Secret, Template};
+///
+/// let (exchange, routing_key) = (Template::new("plant")?, Template::new("{line|none}.alarms")?);
+/// let config = AmqpConfig::new("amqps://rabbit.example.org/plant", exchange, routing_key)
+///     .login("worker", Secret::File("/run/secrets/rabbit".into()));
+/// let sink = Amqp::new(config);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Amqp {
+    config: AmqpConfig,
+    connection: Mutex<Option<Connection>>,
+}
+
+impl Amqp {
+    /// A sink with these settings. They are checked when it is opened.
+    #[must_use]
+    pub fn new(config: AmqpConfig) -> Self {
+        Self { config, connection: Mutex::default() }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connection(&self) -> Result<Connection, SinkError> {
+        if let Some(connection) = &*self.current() {
+            return Ok(connection.clone());
+        }
+        let made = connection::connect(&self.config).await?;
+        *self.current() = Some(made.clone());
+        Ok(made)
+    }
+
+    /// Runs something within the time limit, and gives the connection up when it fails: nobody knows what is still under
+    /// way on it.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, SinkError>>) -> Result<T, SinkError> {
+        let late = || Err(SinkError::unavailable(Problem::TimedOut));
+        let result = timeout(self.config.timeout, work).await.unwrap_or_else(|_| late());
+        if result.is_err() {
+            drop(self.current().take());
+        }
+        result
+    }
+
+    /// The exchange, where all records go to one.
+    fn exchange(&self) -> Option<&str> {
+        self.config.exchange.is_constant().then(|| self.config.exchange.literal_prefix())
+    }
+
+    async fn publish(
+        &self,
+        messages: Vec<(usize, Message, &Record)>,
+        rejections: &mut Vec<Rejection>,
+    ) -> Result<(), SinkError> {
+        let channel = self.connection().await?.channel;
+        let failed = |error| refused(error, self.exchange());
+        let options = BasicPublishOptions { mandatory: self.config.mandatory, immediate: false };
+        let mut unconfirmed = Vec::with_capacity(messages.len());
+        for (index, Message { exchange, routing_key, properties }, record) in messages {
+            let sent = channel.basic_publish(exchange, routing_key, options, &record.payload, properties).await;
+            unconfirmed.push((index, sent.map_err(failed)?));
+        }
+        for (index, confirm) in unconfirmed {
+            match confirm.await.map_err(failed)? {
+                Confirmation::Ack(None) => {}
+                Confirmation::Ack(Some(returned)) => {
+                    let (code, why) = (returned.reply_code, returned.reply_text.as_str());
+                    let reason =
+                        format!("the server gave the message back ({code} {why}): bind a queue to its routing key");
+                    rejections.push(Rejection { index, reason });
+                }
+                Confirmation::Nack(_) | Confirmation::NotRequested => {
+                    return Err(SinkError::unavailable(Problem::Nack));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Amqp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AmqpConfig { exchange, routing_key, .. } = &self.config;
+        f.debug_struct("Amqp").field("exchange", exchange).field("routing_key", routing_key).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Sink for Amqp {
+    fn traits(&self) -> SinkTraits {
+        SinkTraits::default().ordered()
+    }
+
+    async fn open(&self) -> Result<(), SinkError> {
+        self.in_time(async {
+            let connection = self.connection().await?;
+            let Some(exchange) = self.exchange() else { return Ok(()) };
+            connection.check(exchange).await.map_err(|error| refused(error, Some(exchange)))
+        })
+        .await
+    }
+
+    async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
+        let mut rejections = Vec::new();
+        let mut messages = Vec::with_capacity(batch.len());
+        for (index, record) in batch.iter().enumerate() {
+            match message::of(&self.config, record) {
+                Ok(message) => messages.push((index, message, record)),
+                Err(reason) => rejections.push(Rejection { index, reason }),
+            }
+        }
+        if !messages.is_empty() {
+            self.in_time(self.publish(messages, &mut rejections)).await?;
+        }
+        rejections.sort_by_key(|rejection| rejection.index);
+        rejected_or_written(rejections)
+    }
+
+    async fn close(&self) -> Result<(), SinkError> {
+        drop(self.current().take());
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! Sending, and waiting for delivery reports.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::Producer as _;
+use tidemill_core::{Record, Rejection, Sink, SinkError, SinkTraits};
+use tokio::time::timeout;
+
+use super::config::KafkaConfig;
+use super::error::{Problem, Report, report};
+use super::message;
+use super::producer::{self, Producer, Watch};
+use crate::rejected_or_written;
+
+/// How many messages are handed over before their reports are waited for: fewer than the client holds.
+const SENT_AT_ONCE: usize = 10_000;
+
+/// Writes records to topics of Kafka, a record's key as the message's.
+///
+/// Written means that all replicas in sync have every message (`acks=all`). At least once: the producer is idempotent,
+/// so what the client library repeats by itself is stored once, but a batch that this sink is given again, after a
+/// timeout or a restart, is stored again. The header `tidemill-idempotency-key` lets a consumer tell. Messages of a key
+/// stay in order: what is not delivered in time is withdrawn as a whole, with the client that holds it.
+///
+/// Headers: `content-type`, `tidemill-topic`, `tidemill-idempotency-key` and those of the record. A record's time is the
+/// message's. A dropped `write` may still reach the brokers.
+///
+/// `Rejected` are records that do not fit the topic's template or are larger than `message.max.bytes`, and those that a
+/// broker refuses alone; where it refuses several, the engine writes halves, and those that were taken come twice.
+///
+/// ```
+/// use tidemill_sinks::{Kafka, KafkaConfig, KafkaSasl, Secret, Template};
+///
+/// let config = KafkaConfig::new("kafka-0.example.org:9092", Template::new("plant.{line|none}")?)
+///     .secured(KafkaSasl::new("SCRAM-SHA-512", "worker", Secret::File("/run/secrets/kafka".into())))
+///     .property("compression.type", "lz4");
+/// let sink = Kafka::new(config);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Kafka {
+    config: KafkaConfig,
+    client: Mutex<Option<(Producer, Watch)>>,
+}
+
+impl Kafka {
+    /// A sink with these settings. They are checked when it is opened.
+    #[must_use]
+    pub fn new(config: KafkaConfig) -> Self {
+        Self { config, client: Mutex::default() }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<(Producer, Watch)>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn client(&self) -> Result<(Producer, Watch), SinkError> {
+        let mut current = self.current();
+        if let Some(client) = &*current {
+            return Ok(client.clone());
+        }
+        let watch = Watch::default();
+        let producer = producer::start(&self.config, watch.clone())?;
+        Ok(current.insert((producer, watch)).clone())
+    }
+
+    /// Withdraws what is still on the way, and starts with another client next time.
+    fn give_up(&self) {
+        if let Some((producer, _)) = self.current().take() {
+            producer::end(producer);
+        }
+    }
+
+    /// The topic, where all records go to one.
+    fn topic(&self) -> Option<&str> {
+        self.config.topic.is_constant().then(|| self.config.topic.literal_prefix())
+    }
+
+    /// Asks for the topic, or for all.
+    async fn ask(&self, limit: Duration) -> Result<(), SinkError> {
+        let (producer, watch) = self.client()?;
+        let topic = self.topic().map(str::to_owned);
+        let asked = topic.clone();
+        let asking = move || producer.client().fetch_metadata(asked.as_deref(), limit);
+        let answer = tokio::task::spawn_blocking(asking).await.map_err(SinkError::unavailable)?;
+        if watch.is_login_refused() {
+            return Err(SinkError::misconfigured(Problem::Login));
+        }
+        let metadata = answer.map_err(|error| SinkError::unavailable(Problem::Metadata(error)))?;
+        let Some(name) = topic else { return Ok(()) };
+        let said = metadata.topics().iter().find(|topic| topic.name() == name).and_then(|topic| topic.error());
+        match said.map(RDKafkaErrorCode::from) {
+            // It has no leader, perhaps because it is just being created.
+            None | Some(RDKafkaErrorCode::LeaderNotAvailable) => Ok(()),
+            Some(code) => match report(KafkaError::MetadataFetch(code), false, Some(&name)) {
+                Report::Failed(error) => Err(error),
+                Report::Refused(_) | Report::RequestRefused(_) => Err(SinkError::misconfigured(Problem::NoTopic(name))),
+            },
+        }
+    }
+
+    async fn send(
+        &self,
+        producer: &Producer,
+        messages: &[(usize, String, &Record)],
+        rejections: &mut Vec<Rejection>,
+    ) -> Result<(), SinkError> {
+        let mut places = Vec::with_capacity(messages.len());
+        let mut reports = Vec::with_capacity(messages.len());
+        for (index, topic, record) in messages {
+            match producer.send_result(message::of(topic, record)) {
+                Ok(delivery) => {
+                    places.push(*index);
+                    reports.push(delivery);
+                }
+                Err((error, _)) => match report(error, true, self.topic()) {
+                    Report::Refused(reason) => rejections.push(Rejection { index: *index, reason }),
+                    Report::RequestRefused(error) => return Err(SinkError::unavailable(Problem::Delivery(error))),
+                    Report::Failed(error) => return Err(error),
+                },
+            }
+        }
+        let reports = timeout(self.config.timeout, join_all(reports)).await;
+        let reports = reports.map_err(|_| SinkError::unavailable(Problem::TimedOut))?;
+        let mut refused = Vec::new();
+        for (index, delivered) in places.into_iter().zip(reports) {
+            let delivered = delivered.map_err(|_| SinkError::unavailable(Problem::Stopped))?;
+            if let Err((error, _)) = delivered {
+                match report(error, false, self.topic()) {
+                    Report::Refused(reason) => rejections.push(Rejection { index, reason }),
+                    Report::RequestRefused(error) => refused.push((index, error)),
+                    Report::Failed(error) => return Err(error),
+                }
+            }
+        }
+        match refused.len() {
+            0 => Ok(()),
+            1 => {
+                let (index, error) = refused.remove(0);
+                rejections.push(Rejection { index, reason: format!("Kafka refuses the message: {error}") });
+                Ok(())
+            }
+            _ => Err(SinkError::batch_refused(Problem::Delivery(refused.remove(0).1))),
+        }
+    }
+}
+
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kafka").field("topic", &self.config.topic).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Sink for Kafka {
+    fn traits(&self) -> SinkTraits {
+        SinkTraits::default().ordered()
+    }
+
+    async fn open(&self) -> Result<(), SinkError> {
+        if self.topic().is_some_and(|topic| !message::is_topic(topic)) {
+            return Err(SinkError::misconfigured(Problem::BadTopic));
+        }
+        let result = self.ask(self.config.timeout).await;
+        if result.is_err() {
+            self.give_up();
+        }
+        result
+    }
+
+    async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
+        let mut rejections = Vec::new();
+        let mut messages = Vec::with_capacity(batch.len());
+        for (index, record) in batch.iter().enumerate() {
+            match message::topic(&self.config, record) {
+                Ok(topic) => messages.push((index, topic, record)),
+                Err(reason) => rejections.push(Rejection { index, reason }),
+            }
+        }
+        for some in messages.chunks(SENT_AT_ONCE) {
+            let (producer, watch) = self.client()?;
+            if let Err(error) = self.send(&producer, some, &mut rejections).await {
+                self.give_up();
+                let refused = watch.is_login_refused();
+                return Err(if refused { SinkError::misconfigured(Problem::Login) } else { error });
+            }
+        }
+        rejections.sort_by_key(|rejection| rejection.index);
+        rejected_or_written(rejections)
+    }
+
+    async fn close(&self) -> Result<(), SinkError> {
+        self.give_up();
+        Ok(())
+    }
+}
