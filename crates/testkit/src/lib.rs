@@ -4,6 +4,7 @@
 //!   behaviour can be bent to that of other brokers.
 //! - [`fault`]: networks that fail on demand, in memory and between sockets.
 //! - [`mosquitto`]: a real Mosquitto as a child process.
+//! - `platform` (feature): IBM Watson IoT Platform's messaging, emulated on [`broker`].
 //! - [`postgres`]: a real PostgreSQL as a child process.
 //! - [`redis`]: a real Redis as a child process.
 //! - [`server`]: any other server as a child process.
@@ -18,6 +19,8 @@ mod convert;
 pub mod fault;
 pub mod mosquitto;
 mod peer;
+#[cfg(feature = "platform")]
+pub mod platform;
 pub mod postgres;
 pub mod redis;
 pub mod script;
