@@ -21,6 +21,7 @@
 pub mod identity;
 pub mod limits;
 pub mod monitoring;
+pub mod publishing;
 pub mod quickstart;
 pub mod quotas;
 pub mod roles;
@@ -30,6 +31,7 @@ pub mod tracker;
 
 pub use identity::{ApiKey, ClientId, Endpoint, Name, OrgId, Token};
 pub use monitoring::{CloseCode, MonitorMessage};
+pub use publishing::PlatformContext;
 pub use roles::Role;
 pub use settings::PlatformSettings;
 pub use topics::{PlatformFilter, PlatformTopic, Slot, Word};

@@ -5,7 +5,6 @@ use super::{PlatformFilter, PlatformTopic};
 
 /// The role of an API key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Role {
     /// Standard application: events and commands, both ways.

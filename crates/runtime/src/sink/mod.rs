@@ -25,6 +25,8 @@ mod ticket;
 
 pub(crate) use engine::SinkEngine;
 pub(crate) use open::open;
+#[cfg(feature = "platform")]
+pub(crate) use pace::Pace;
 pub(crate) use queue::SinkHandle;
 pub(crate) use state::SinkState;
 pub use state::SinkStatus;
