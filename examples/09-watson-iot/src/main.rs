@@ -12,10 +12,11 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 use tidemill::config::IdentityMode;
-use tidemill::platform::tracker::Connection;
+use tidemill::platform::tracker::{Change, Connection};
 use tidemill::platform::{DeviceTracker, PlatformContext, PlatformRoutes, TrackerSettings};
 use tidemill::prelude::*;
 use tidemill::{BoxError, Config, Worker, report, shutdown_signal, sinks, telemetry};
+use tokio::sync::broadcast::Receiver;
 
 #[derive(Deserialize)]
 struct Reading {
@@ -40,8 +41,7 @@ impl Handler for Thermostat {
 }
 
 /// Prints every change. It has a connection of its own, which hears of all devices, not of this worker's share.
-async fn board(tracker: DeviceTracker) {
-    let mut changes = tracker.changes();
+async fn board(tracker: DeviceTracker, mut changes: Receiver<Change>) {
     // An error says that changes were missed, or that there are no more; the board shows where things stand.
     while let Ok(change) = changes.recv().await {
         let state = match change.to {
@@ -61,7 +61,7 @@ async fn run() -> Result<(), BoxError> {
     let file = std::env::var("DEAD_FILE").unwrap_or_else(|_| "dead.ndjson".to_owned());
 
     let tracker = DeviceTracker::start(&config, &TrackerSettings::default())?;
-    let shown = tokio::spawn(board(tracker.clone()));
+    let shown = tokio::spawn(board(tracker.clone(), tracker.changes()));
     let summary = Worker::builder(config)
         .on_event("+", "+", "temperature", "json", Thermostat { limit: 80.0 })
         .sink("dead", sinks::File::new(sinks::FileConfig::new(file)))

@@ -108,17 +108,16 @@ enum Running {
 /// # Errors
 /// The broker in this process cannot be started, or the scene did not come to its end.
 pub(super) async fn play(mut stage: Stage, ground: Ground, filter: Filter) -> Result<Outcome, Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::Run(chain(error));
     let running = match ground {
         Ground::Named => None,
         Ground::Embedded => {
-            let broker = Broker::start(BrokerConfig::default()).await.map_err(|error| failed(&error))?;
+            let broker = Broker::start(BrokerConfig::default()).await.map_err(|error| Failure::Run(chain(&error)))?;
             Some(Running::Broker(broker))
         }
         Ground::Platform => {
             let accounts = Accounts::default().with_key(KEY, TOKEN).with_any_device(TOKEN);
             let config = PlatformConfig::default().with_accounts(accounts);
-            Some(Running::Platform(Platform::start(config).await.map_err(|error| failed(&error))?))
+            Some(Running::Platform(Platform::start(config).await.map_err(|error| Failure::Run(chain(&error)))?))
         }
     };
     for config in [&mut stage.member, &mut stage.source] {
