@@ -39,8 +39,7 @@ async fn a_publication_that_would_close_the_connection_goes_to_the_dead_letters(
     let dead = Kept::default();
     let (kept, mut config) = (dead.clone(), config());
     config.dead_letters.sink = Some("refused".to_owned());
-    let member =
-        Member::start(&platform, config, |b| b.on_event("+", "+", "E", "json", handler).sink("refused", kept));
+    let member = Member::start(&platform, config, |b| b.on_event("+", "+", "E", "json", handler).sink("refused", kept));
     member.handle.ready().await;
     let mut device = device(&platform, "I").await;
     events(&mut device, 1).await;

@@ -36,7 +36,7 @@ async fn play(config: Config) {
     third.leave().await;
     even(&shares(&platform, &seen, 200).await, &[100, 0, 0]);
     first.leave().await;
-    assert!(platform.ends().iter().all(|end| end.code.is_normal()|| end.client_id.starts_with("d:")));
+    assert!(platform.ends().iter().all(|end| end.code.is_normal() || end.client_id.starts_with("d:")));
 }
 
 #[tokio::test(start_paused = true)]
