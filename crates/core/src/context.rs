@@ -28,6 +28,26 @@ pub struct Scope {
     pub instance: Box<str>,
     /// Names of the worker's sinks; the index is the [`SinkId`].
     pub sinks: Arc<[Box<str>]>,
+    /// What the broker takes from the worker.
+    pub publishing: Publishing,
+}
+
+/// What is known ahead about the broker's rules for publications.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Publishing {
+    /// Nothing: the broker decides.
+    #[default]
+    Unknown,
+    /// The rules of IBM Watson IoT Platform.
+    Platform {
+        /// Whether it is the sandbox, Quickstart.
+        quickstart: bool,
+        /// Whether the API key may publish events.
+        events: bool,
+        /// Whether the API key may publish commands.
+        commands: bool,
+    },
 }
 
 /// A record and the sink it is for.
@@ -73,6 +93,12 @@ impl Context {
     #[must_use]
     pub fn instance(&self) -> &str {
         &self.scope.instance
+    }
+
+    /// What stays the same for all events of the route on this instance.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// Which attempt this is; the first is 1. Counts this worker's attempts since the event was last delivered.
@@ -280,6 +306,7 @@ mod tests {
             route: "r".into(),
             instance: "i".into(),
             sinks: Arc::from(["alerts".into(), "raw".into()]),
+            ..Scope::default()
         }))
     }
 

@@ -38,7 +38,7 @@ pub mod topic;
 
 pub use async_trait::async_trait;
 
-pub use context::{Context, EmitError, Emitted, Scope, SinkId};
+pub use context::{Context, EmitError, Emitted, Publishing, Scope, SinkId};
 pub use error::{BoxError, Disposition, HandlerError, HandlerResult, ResultExt, report};
 pub use event::{Captures, Event, EventParts, PayloadError, QoS, Span};
 pub use handler::{Handler, HandlerFn, handler_fn};

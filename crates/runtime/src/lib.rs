@@ -25,6 +25,8 @@ mod idempotency;
 pub mod internals;
 pub mod layer;
 mod observe;
+#[cfg(feature = "platform")]
+pub mod platform;
 pub mod presence;
 pub mod profile;
 mod router;

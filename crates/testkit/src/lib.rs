@@ -5,6 +5,7 @@
 //! - [`fault`]: networks that fail on demand, in memory and between sockets.
 //! - [`mosquitto`]: a real Mosquitto as a child process.
 //! - [`nats`]: a real NATS server as a child process.
+//! - `platform` (feature): IBM Watson IoT Platform's messaging, emulated on [`broker`].
 //! - [`postgres`]: a real PostgreSQL as a child process.
 //! - [`rabbitmq`]: a real RabbitMQ as a child process.
 //! - [`redis`]: a real Redis as a child process.
@@ -21,6 +22,8 @@ pub mod fault;
 pub mod mosquitto;
 pub mod nats;
 mod peer;
+#[cfg(feature = "platform")]
+pub mod platform;
 pub mod postgres;
 pub mod rabbitmq;
 pub mod redis;

@@ -4,6 +4,13 @@
 pub use tidemill_core::*;
 pub use tidemill_runtime::*;
 
+/// IBM Watson IoT Platform and Maximo IoT: the dialect, and workers that speak it.
+#[cfg(feature = "platform")]
+pub mod platform {
+    pub use tidemill_core::platform::*;
+    pub use tidemill_runtime::platform::*;
+}
+
 /// Where records go.
 pub mod sinks {
     pub use tidemill_runtime::{MqttSink as Mqtt, MqttSinkConfig};

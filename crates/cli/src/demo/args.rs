@@ -18,6 +18,7 @@ Examples:
   tidemill demo --events 1000000 --instances 8      more of both
   tidemill demo --rate 20000                        a steady load, for latencies that mean something
   tidemill demo --scene                             members join and leave, and the shares follow
+  tidemill demo --platform                          the same on IBM Watson IoT Platform's dialect
   tidemill demo --broker mqtt://127.0.0.1:1883      your own broker
   tidemill demo --json 2>/dev/null | tail -n 1      the result as one JSON object
 
@@ -100,6 +101,10 @@ pub(crate) struct DemoArgs {
     /// each has its even share
     #[arg(long, conflicts_with_all = ["events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos"])]
     pub(crate) scene: bool,
+    /// Plays the same scene on an emulation of IBM Watson IoT Platform: a device publishes, and the members are three
+    /// connections of one client ID, A:demo01:scene
+    #[arg(long, conflicts_with_all = ["broker", "broker_version", "events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos"])]
+    pub(crate) platform: bool,
     /// Writes the result to standard output, as one JSON object on the last line
     #[arg(long)]
     pub(crate) json: bool,

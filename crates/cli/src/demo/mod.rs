@@ -59,9 +59,10 @@ use crate::paint::Paint;
 pub(crate) fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     let filter = Filter::parse(args.log.as_deref().unwrap_or(args::LOG))?;
     let plan = args.plan(names::of_run("demo"))?;
-    if args.scene {
+    if args.scene || args.platform {
         let stage = stage::stage(args, &plan)?;
-        return on_threads(stage::play(stage, plan.embedded, filter));
+        let ground = stage::Ground::of(args, &plan);
+        return on_threads(stage::play(stage, ground, filter));
     }
     let alerts = Alerts::at(args.alerts.as_deref())?;
     on_threads(demo(args, plan, filter, &alerts))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill::prelude::*;
-use tidemill::{Route, RunError, Summary, Worker, WorkerHandle, report};
+use tidemill::{Record, Route, RunError, Sink, SinkError, Summary, Worker, WorkerHandle, report};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,17 @@ use crate::exit::Failure;
 
 /// Longest wait for a member to share the subscription.
 const JOIN_LIMIT: Duration = Duration::from_secs(15);
+
+/// Takes dead letters where the broker does not: what is no event of the scene.
+#[derive(Debug)]
+struct Discard;
+
+#[async_trait]
+impl Sink for Discard {
+    async fn write(&self, _: &[Record]) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
 
 /// See the module's description.
 pub(crate) struct Member {
@@ -38,7 +49,11 @@ impl Member {
             let known = seq.and_then(|seq| tape.handled(seq, owner)).is_some();
             async move { if known { Ok(()) } else { Err(HandlerError::permanent("no event of this scene")) } }
         });
-        let worker = Worker::builder(config)
+        let builder = match config.dead_letters.sink.clone() {
+            Some(name) => Worker::builder(config).sink(name, Discard),
+            None => Worker::builder(config),
+        };
+        let worker = builder
             .add_route(Route::new(stage.pattern.clone(), handler).named("scene"))
             .build()
             .map_err(|error| Failure::Usage(error.to_string()))?;

@@ -38,6 +38,8 @@ pub(crate) struct Stage {
     pub(crate) member: Config,
     /// Settings of the connection that publishes.
     pub(crate) source: Config,
+    /// Its client ID.
+    pub(crate) source_id: String,
     /// What the members' handler is bound to.
     pub(crate) pattern: String,
     /// The topic that is published to.

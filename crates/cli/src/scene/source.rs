@@ -39,7 +39,7 @@ pub(crate) fn seq(event: &Event) -> Option<u64> {
 /// # Errors
 /// It cannot be connected; it says why.
 pub(crate) async fn connect(stage: &Stage) -> Result<Publisher, Failure> {
-    let id = format!("{}-source", stage.source.identity.prefix);
+    let id = stage.source_id.as_str();
     let publisher = Publisher::start_with(&stage.source, id).map_err(|error| Failure::Usage(error.to_string()))?;
     if timeout(CONNECT_LIMIT, publisher.connected()).await == Ok(true) {
         return Ok(publisher);

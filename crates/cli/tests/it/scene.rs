@@ -39,3 +39,8 @@ async fn options_that_the_scene_has_no_use_for_are_refused() {
     assert_eq!(ended.code, 64);
     assert!(ended.stderr.contains("--devices"), "{}", ended.stderr);
 }
+
+#[tokio::test]
+async fn the_scene_plays_on_the_emulated_platform_with_members_of_one_client_id() {
+    assert_played(&run(&["demo", "--platform", "--json"]).await);
+}

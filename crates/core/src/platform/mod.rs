@@ -21,14 +21,18 @@
 pub mod identity;
 pub mod limits;
 pub mod monitoring;
+pub mod publishing;
 pub mod quickstart;
 pub mod quotas;
+pub mod roles;
 pub mod settings;
 pub mod topics;
 pub mod tracker;
 
 pub use identity::{ApiKey, ClientId, Endpoint, Name, OrgId, Token};
 pub use monitoring::{CloseCode, MonitorMessage};
+pub use publishing::PlatformContext;
+pub use roles::Role;
 pub use settings::PlatformSettings;
 pub use topics::{PlatformFilter, PlatformTopic, Slot, Word};
 pub use tracker::Tracker;

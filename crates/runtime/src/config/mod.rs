@@ -28,6 +28,7 @@ mod load;
 mod lookup;
 mod mqtt;
 mod mqtt_sink;
+mod platform;
 mod problem;
 mod reference;
 mod reload;
@@ -56,6 +57,7 @@ pub use load::Loader;
 pub use lookup::{Lookup, ProcessEnv};
 pub use mqtt::{MqttConfig, MqttVersion, ReconnectConfig, TlsConfig, WillConfig};
 pub use mqtt_sink::MqttSinkConfig;
+pub use platform::{PlatformConfig, PlatformRole, PlatformShape};
 pub use problem::{ConfigErrors, ConfigProblem, Origin};
 pub use reference::{reference, schema};
 pub(crate) use reload::FileWatch;
@@ -83,6 +85,8 @@ pub struct Config {
     pub group: GroupConfig,
     /// The client IDs of the instances.
     pub identity: IdentityConfig,
+    /// IBM Watson IoT Platform, Maximo IoT: who the worker is there. Needs `identity.mode = "platform"`.
+    pub platform: PlatformConfig,
     /// How events get to handlers.
     pub dispatch: DispatchConfig,
     /// What happens after a failed attempt. Routes may override it.
@@ -121,6 +125,7 @@ impl Default for Config {
             mqtt: MqttConfig::default(),
             group: GroupConfig::default(),
             identity: IdentityConfig::default(),
+            platform: PlatformConfig::default(),
             dispatch: DispatchConfig::default(),
             retry: RetryConfig::default(),
             dead_letters: DeadLetterConfig::default(),
@@ -179,6 +184,24 @@ impl Config {
     /// Every file that cannot be used, with its key and path, never with its content.
     pub fn check_files(&self) -> Result<(), ConfigErrors> {
         ConfigErrors::check(validate::files(self))
+    }
+
+    /// Whether sessions outlive their connections.
+    pub(crate) fn is_durable(&self) -> bool {
+        match self.identity.mode {
+            IdentityMode::Ephemeral => false,
+            IdentityMode::Durable => true,
+            IdentityMode::Platform => !self.platform.clean_session,
+        }
+    }
+
+    /// The group that the instances share events in, as people know it; `None` without one.
+    pub(crate) fn group_label(&self) -> Option<String> {
+        #[cfg(feature = "platform")]
+        if let Some(membership) = crate::platform::Membership::of(self) {
+            return membership.group();
+        }
+        self.group.name.clone()
     }
 
     /// Settings that are allowed and that an operator should know about, such as an unverified server certificate.

@@ -98,6 +98,8 @@ pub enum IdentityMode {
     /// A stable ID, made of the replica's name and the instance's number, and a session that outlives its connection by
     /// `mqtt.session_expiry`: what was unacknowledged at a crash comes again, on a broker that keeps sessions.
     Durable,
+    /// The client IDs of IBM Watson IoT Platform and Maximo IoT, which make the group by themselves; see `[platform]`.
+    Platform,
 }
 
 /// The client IDs of the instances.
@@ -110,7 +112,8 @@ pub struct IdentityConfig {
     /// What every client ID starts with: 1 to 128 printable ASCII characters without space, `/`, `+` and `#`.
     pub prefix: String,
     /// Name of this replica, the same after a restart and different from all others, such as the name of a pod of a
-    /// StatefulSet. Needed by the durable mode only; same characters as the prefix.
+    /// StatefulSet. Needed where sessions are kept, which is the durable mode, or the platform mode with
+    /// `platform.clean_session` false; same characters as the prefix.
     pub replica: Option<String>,
     /// Directory for a small file per replica that says which subscriptions and sessions the broker may still hold for
     /// it, so that a restart with other routes or fewer instances leaves nothing behind. For the durable mode only, on

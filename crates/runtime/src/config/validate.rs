@@ -10,7 +10,7 @@ use tidemill_core::QoS;
 use tidemill_core::topic::{ShareName, TopicError, TopicName};
 
 use super::keys::dotted;
-use super::{Config, ConfigProblem, IdentityMode, Instances, MqttVersion, address, elastic};
+use super::{Config, ConfigProblem, IdentityMode, Instances, MqttVersion, Secret, address, elastic};
 use crate::profile;
 
 /// More connections than one process should hold, and more than most brokers let one client open in a burst.
@@ -300,9 +300,9 @@ fn relations(config: &Config) -> Vec<ConfigProblem> {
 }
 
 fn membership(config: &Config, report: &mut Report) {
-    let grouped = config.group.name.is_some();
+    let grouped = config.group_label().is_some();
     report.refuse(
-        config.instances.max() > 1 && !grouped && !config.broadcast,
+        config.instances.max() > 1 && !grouped && !config.broadcast && config.identity.mode != IdentityMode::Platform,
         "instances",
         "without a group every instance would get every event",
         "set group.name to share the events, or broadcast = true if that is meant",
@@ -314,7 +314,7 @@ fn membership(config: &Config, report: &mut Report) {
         "set a number, or share the events with group.name",
     );
     report.refuse(
-        config.broadcast && grouped,
+        config.broadcast && config.group.name.is_some(),
         "broadcast",
         "a group gives each event to one instance, a broadcast to all",
         "remove group.name or set broadcast = false",
@@ -346,6 +346,22 @@ fn membership(config: &Config, report: &mut Report) {
         "set it above what a restart or a rescheduled pod takes, such as 10m",
     );
     report.0.extend(profile::check::refusal(config));
+    platform(config, report);
+}
+
+/// The rules of the platform need its dialect, which not every build has.
+fn platform(config: &Config, report: &mut Report) {
+    if config.identity.mode != IdentityMode::Platform {
+        return;
+    }
+    #[cfg(feature = "platform")]
+    report.0.extend(crate::platform::rules(config));
+    report.refuse(
+        !cfg!(feature = "platform"),
+        "identity.mode",
+        "this build does not know the platform",
+        "build with the feature `platform`, or choose another mode",
+    );
 }
 
 fn protocol(config: &Config, report: &mut Report) {
@@ -439,7 +455,9 @@ pub(super) fn files(config: &Config) -> Vec<ConfigProblem> {
         ("mqtt.tls.cert_file", &tls.cert_file),
         ("mqtt.tls.key_file", &tls.key_file),
     ];
+    let token = config.platform.token_file.as_deref();
+    let token = token.and_then(|path| Secret::read("platform.token_file", path).err());
     let plain = named.into_iter().filter_map(|(key, path)| readable(key, path.as_deref()?));
-    let secrets = [config.mqtt.read_password().err(), config.admin.read_token().err()];
+    let secrets = [config.mqtt.read_password().err(), config.admin.read_token().err(), token];
     plain.chain(secrets.into_iter().flatten()).collect()
 }

@@ -1,7 +1,7 @@
 //! Settings that are allowed and that an operator should know about. Nothing here stops a worker.
 
 use super::validate::Report;
-use super::{Config, ConfigProblem};
+use super::{Config, ConfigProblem, IdentityMode, PlatformConfig};
 use crate::profile;
 
 /// What is worth a line in the log at start.
@@ -15,8 +15,11 @@ pub(super) fn all(config: &Config) -> Vec<ConfigProblem> {
         "set mqtt.tls.ca_file instead",
     );
     let exposed = mqtt.broker().is_ok_and(|broker| !broker.transport.is_tls() && !broker.is_loopback());
+    let secrets = [&mqtt.password, &config.platform.token];
+    let files = [&mqtt.password_file, &config.platform.token_file];
+    let has_secret = secrets.iter().any(|secret| secret.is_some()) || files.iter().any(|file| file.is_some());
     report.refuse(
-        exposed && (mqtt.password.is_some() || mqtt.password_file.is_some()),
+        exposed && has_secret,
         "mqtt.url",
         "the password crosses the network unencrypted",
         "use mqtts:// or wss://",
@@ -44,6 +47,12 @@ pub(super) fn all(config: &Config) -> Vec<ConfigProblem> {
         "admin.listen",
         "whoever reaches this address can read metrics and status",
         "restrict it with a network policy",
+    );
+    report.refuse(
+        config.identity.mode != IdentityMode::Platform && config.platform != PlatformConfig::default(),
+        "platform",
+        "it has no effect without identity.mode = \"platform\"",
+        "set the mode, or remove the section",
     );
     report.0.extend(profile::check::warning(config));
     report.0

@@ -66,10 +66,15 @@ impl BrokerProfile {
                 );
                 return refuse(why, other_broker);
             }
+            Sharing::ByClientId if mode == IdentityMode::Platform => {}
+            _ if mode == IdentityMode::Platform => {
+                let why = format!("{title} makes no groups by client IDs");
+                return refuse(why, "choose another identity.mode and set group.name");
+            }
             Sharing::ByClientId => {
                 let why =
                     format!("{title} makes groups by client IDs of the form A:org:app and refuses shared filters");
-                return refuse(why, "remove group.name");
+                return refuse(why, "remove group.name and set identity.mode = \"platform\"");
             }
             Sharing::Yes | Sharing::Unknown => {}
         }

@@ -50,7 +50,9 @@ pub fn reference() -> String {
     }
     page.push_str(
         "\n*Safe*: a crash loses nothing. *Can lose*: the worker warns at its start. *Refused*: the worker does not \
-         start. An ephemeral identity is never safe for the last member of a group: there is no other one to take over.\n",
+         start. *As `platform`*: the mode `platform` is picked instead of either, and with it the profile; safe \
+         where instances keep their sessions or others are connected. An ephemeral identity is never safe for the last \
+         member of a group: there is no other one to take over.\n",
     );
     page.push_str("\n## What they do\n\n");
     page.push_str(
@@ -81,6 +83,9 @@ pub fn reference() -> String {
 }
 
 fn safe(facts: &BrokerProfile, mode: IdentityMode) -> &'static str {
+    if facts.sharing == Sharing::ByClientId {
+        return "as `platform`";
+    }
     match facts.advice(mode, QoS::AtLeastOnce, Config::default().mqtt.window) {
         Advice::Safe => "safe",
         Advice::Warn { .. } => "can lose",

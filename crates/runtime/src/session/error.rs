@@ -95,6 +95,28 @@ impl SessionError {
         Self { reason: Some(reason), server_reference, ..Self::new(kind, message).with_advice(reason.advice()) }
     }
 
+    /// The platform refused CONNECT. Its return codes stand for closing codes, which know what to do.
+    #[cfg(feature = "platform")]
+    pub(crate) fn from_platform(reason: Reason) -> Self {
+        use tidemill_core::platform::CloseCode;
+        use tidemill_core::platform::monitoring::Retry;
+        let code = CloseCode::from_connack(match reason.code() {
+            0x84 => 1,
+            0x85 => 2,
+            0x88 => 3,
+            0x86 => 4,
+            0x87 => 5,
+            other => other,
+        });
+        let advice = match code.retry() {
+            Retry::NotNeeded | Retry::Now => Advice::Retry,
+            Retry::Later => Advice::RetryLater,
+            Retry::AfterFix => Advice::Stop,
+        };
+        let message = format!("the platform refused the connection: {code}; {}", code.advice());
+        Self { reason: Some(reason), ..Self::new(SessionErrorKind::Refused, message).with_advice(advice) }
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> SessionErrorKind {

@@ -10,7 +10,7 @@ use tidemill_core::QoS;
 use super::codec::{self, ConnAck, Incoming};
 use super::error::{SessionError, SessionErrorKind};
 use super::wire::{Driven, Interest, Wire};
-use crate::config::{ConfigProblem, IdentityMode, MqttConfig, MqttVersion, Secret};
+use crate::config::{Config, ConfigProblem, MqttConfig, MqttVersion, Secret};
 
 /// A CONNACK is small; a peer that sends more before it is not an MQTT broker.
 const MAX_CONNACK: u32 = 64 * 1024;
@@ -34,6 +34,9 @@ pub(crate) struct ConnectOptions {
     pub(crate) password: Password,
     pub(crate) user_properties: Vec<(String, String)>,
     pub(crate) will: Option<Will>,
+    /// Whether the peer is the platform, whose refusals have causes and ways out of their own.
+    #[cfg(feature = "platform")]
+    pub(crate) platform: bool,
 }
 
 /// Where the password comes from.
@@ -76,12 +79,15 @@ pub(crate) struct Will {
 
 impl ConnectOptions {
     /// What the configuration says, for the connection of this client ID.
-    pub(crate) fn new(config: &MqttConfig, identity: IdentityMode, client_id: String) -> Self {
+    pub(crate) fn new(config: &Config, client_id: String) -> Self {
+        #[cfg(feature = "platform")]
+        let platform = config.identity.mode == crate::config::IdentityMode::Platform;
+        let (durable, config) = (config.is_durable(), &config.mqtt);
         Self {
             version: config.version,
             client_id,
             // A generated ID never comes back to a session.
-            clean_start: identity == IdentityMode::Ephemeral,
+            clean_start: !durable,
             session_expiry: config.session_expiry,
             keep_alive: config.keep_alive,
             receive_maximum: config.window,
@@ -97,6 +103,8 @@ impl ConnectOptions {
                 retain: will.retain,
                 expiry: None,
             }),
+            #[cfg(feature = "platform")]
+            platform,
         }
     }
 }
@@ -115,6 +123,10 @@ pub(crate) async fn handshake(wire: &mut Wire, options: &ConnectOptions) -> Resu
     loop {
         match codec::decode(options.version, &mut wire.input, MAX_CONNACK) {
             Ok(Some(Incoming::ConnAck(ack))) if ack.reason.is_failure() => {
+                #[cfg(feature = "platform")]
+                if options.platform {
+                    return Err(SessionError::from_platform(ack.reason));
+                }
                 return Err(SessionError::from_reason(
                     SessionErrorKind::Refused,
                     ack.reason,

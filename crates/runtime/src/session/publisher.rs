@@ -46,10 +46,24 @@ impl Publisher {
     /// # Panics
     /// Outside a Tokio runtime.
     pub fn start_with(config: &Config, id: impl Into<String>) -> Result<Self, BuildError> {
+        #[cfg(feature = "platform")]
+        if let Some(membership) = crate::platform::Membership::of(config) {
+            let wrong = |problem: ConfigProblem| BuildError::of(vec![problem]);
+            config.validate().map_err(|errors| BuildError::of(errors.into_problems()))?;
+            let id: String = id.into();
+            let client = membership
+                .publisher(&id)
+                .map_err(|error| wrong(ConfigProblem::new("platform.app", error.to_string(), "shorten it")))?;
+            return Self::connect(&membership.applied(config), client.to_string());
+        }
+        Self::connect(config, id.into())
+    }
+
+    fn connect(config: &Config, id: String) -> Result<Self, BuildError> {
         let wrong = |problem: ConfigProblem| BuildError::of(vec![problem]);
         let connector = UrlConnector::new(&config.mqtt)
             .map_err(|error| wrong(ConfigProblem::new("mqtt.url", report(&error), "see the message")))?;
-        let options = ConnectOptions::new(&config.mqtt, config.identity.mode, String::new()).for_publisher(id.into());
+        let options = ConnectOptions::new(config, String::new()).for_publisher(id);
         let settings = Settings::new(config, Vec::new());
         let backoff = Backoff::new(config.mqtt.reconnect.min, config.mqtt.reconnect.max);
         let timeout = config.mqtt.connect_timeout;

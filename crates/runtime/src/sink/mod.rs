@@ -27,6 +27,8 @@ mod ticket;
 pub(crate) use engine::SinkEngine;
 pub use mqtt::MqttSink;
 pub(crate) use open::open;
+#[cfg(feature = "platform")]
+pub(crate) use pace::Pace;
 pub(crate) use queue::SinkHandle;
 pub(crate) use state::SinkState;
 pub use state::SinkStatus;

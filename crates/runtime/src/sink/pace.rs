@@ -13,7 +13,7 @@ use crate::layer::TokioClock;
 
 /// See the module's description.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>,
     /// governor favours whoever asks at the right moment; so only the first asks.
     queue: Semaphore,
@@ -21,14 +21,14 @@ pub(super) struct Pace {
 
 impl Pace {
     /// `None` without a rate. A batch must not be larger than `burst`.
-    pub(super) fn new(per_second: u32, burst: u32) -> Option<Self> {
+    pub(crate) fn new(per_second: u32, burst: u32) -> Option<Self> {
         let quota = Quota::per_second(NonZeroU32::new(per_second)?).allow_burst(NonZeroU32::new(burst)?);
         let limiter = RateLimiter::direct_with_clock(quota, TokioClock);
         Some(Self { limiter, queue: Semaphore::new(1) })
     }
 
     /// Waits until so many records may be written. Cancel-safe: what is cancelled takes nothing.
-    pub(super) async fn pass(&self, records: usize) {
+    pub(crate) async fn pass(&self, records: usize) {
         let Some(records) = u32::try_from(records).ok().and_then(NonZeroU32::new) else { return };
         let _first = self.queue.acquire().await;
         // More than a burst is never let through by governor; batches are cut below it, so this is the exception.

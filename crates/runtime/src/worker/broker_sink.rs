@@ -52,6 +52,8 @@ pub(super) struct BrokerSink {
     publisher: Arc<LazyPublisher>,
     /// Dead letters that nobody is subscribed to.
     unheard: Mutex<Rarely>,
+    #[cfg(feature = "platform")]
+    guard: Option<Arc<crate::platform::Guard>>,
 }
 
 impl fmt::Debug for BrokerSink {
@@ -72,7 +74,14 @@ pub(super) fn dead_letter_topic(prefix: &str, route: &str) -> String {
 
 impl BrokerSink {
     pub(super) fn new(prefix: String, version: MqttVersion, publisher: Arc<LazyPublisher>) -> Self {
-        Self { prefix, version, publisher, unheard: Mutex::default() }
+        Self {
+            prefix,
+            version,
+            publisher,
+            unheard: Mutex::default(),
+            #[cfg(feature = "platform")]
+            guard: None,
+        }
     }
 
     /// A dead letter was published that the broker has thrown away: nobody would ever find out.
@@ -86,6 +95,25 @@ impl BrokerSink {
                  `tidemill dead subscribe` once, or set `dead_letters.sink`"
             );
         }
+    }
+
+    /// Lets only pass what the platform takes, at its rate.
+    #[cfg(feature = "platform")]
+    pub(super) fn guarded(mut self, guard: Option<Arc<crate::platform::Guard>>) -> Self {
+        self.guard = guard;
+        self
+    }
+
+    /// The publication of a record, once it may be sent.
+    async fn admitted(&self, record: &Record) -> Result<Publication, String> {
+        #[cfg_attr(not(feature = "platform"), expect(unused_mut, reason = "the guard changes it"))]
+        let mut publication = self.publication(record)?;
+        #[cfg(feature = "platform")]
+        if let Some(guard) = &self.guard {
+            guard.check(&mut publication)?;
+            guard.pass(&publication).await;
+        }
+        Ok(publication)
     }
 
     fn publication(&self, record: &Record) -> Result<Publication, String> {
@@ -123,7 +151,7 @@ impl Sink for BrokerSink {
         let mut waiting = Vec::with_capacity(batch.len());
         let mut rejections = Vec::new();
         for (index, record) in batch.iter().enumerate() {
-            match self.publication(record) {
+            match self.admitted(record).await {
                 Ok(publication) => {
                     // What handlers publish may well be for nobody.
                     let letter = record.publication.is_none().then(|| publication.topic.clone());

@@ -18,6 +18,8 @@ use crate::dispatch::{AgeLimit, Emits, RetryPolicy};
 use crate::error::BuildError;
 use crate::layer::{HandlerLayer, Layered};
 use crate::observe::{Gauges, Metrics};
+#[cfg(feature = "platform")]
+use crate::platform;
 use crate::profile::{self, Sharing};
 use crate::router::{Router, subscriptions};
 use crate::session::transport::{Connector, UrlConnector};
@@ -121,7 +123,8 @@ impl WorkerBuilder {
         for (name, settings) in self.settings.drain(..) {
             self.config.sinks.entry(name).or_insert(settings);
         }
-        let config = &self.config;
+        let given = self.config;
+        let config = &given;
         if let Err(errors) = config.validate() {
             problems.append(&mut errors.into_problems());
         }
@@ -130,7 +133,8 @@ impl WorkerBuilder {
         }
         let (patterns, names) = check_routes(&self.routes, &mut problems);
         check_sinks(&self.sinks, config, &mut problems);
-        let advice = advice(&self.sinks, &self.routes, &names);
+        #[cfg_attr(not(feature = "platform"), expect(unused_mut, reason = "the platform has more to say"))]
+        let mut advice = advice(&self.sinks, &self.routes, &names);
         let filters: Vec<TopicFilter> = patterns.iter().map(Pattern::filter).collect();
         let wanted = subscriptions(&filters).unwrap_or_else(|overlap| {
             problems.push(ConfigProblem::new(
@@ -144,6 +148,19 @@ impl WorkerBuilder {
             problems.push(ConfigProblem::new("routes", error.to_string(), "change one of the patterns"));
         });
         check_dead_letters(config, &names, &wanted, &self.sinks, &mut problems);
+        // What is wrong with the membership is among the problems.
+        #[cfg(feature = "platform")]
+        let membership = platform::Membership::of(&given);
+        #[cfg(feature = "platform")]
+        let applied = membership.as_ref().map_or_else(|| given.clone(), |membership| membership.applied(&given));
+        #[cfg(feature = "platform")]
+        if let Some(membership) = &membership {
+            platform::check_routes(membership, &wanted, &mut problems, &mut advice);
+            platform::check_dead_letters(&given, &mut problems);
+        }
+        #[cfg(not(feature = "platform"))]
+        let applied = given.clone();
+        let config = &applied;
         let last = Seat { slot: config.instances.max().saturating_sub(1), serial: HIGH_SERIAL };
         let longest_id = Identity::new(config).instance_id(last);
         problems.append(&mut profile::check::limits(config, &longest_id, &wanted));
@@ -233,7 +250,7 @@ impl WorkerBuilder {
         let plan = Plan {
             identity,
             connector,
-            options: ConnectOptions::new(&config.mqtt, config.identity.mode, String::new()),
+            options: ConnectOptions::new(config, String::new()),
             settings: Settings::new(config, subscribed),
             connect_timeout: config.mqtt.connect_timeout,
             backoff: Backoff::new(config.mqtt.reconnect.min, config.mqtt.reconnect.max),
@@ -251,6 +268,10 @@ impl WorkerBuilder {
                 .collect(),
             last_call: config.drain.force.mul_f64(share::LAST_CALL),
             goodbye: config.drain.force.mul_f64(share::GOODBYE - share::LAST_CALL),
+            #[cfg(feature = "platform")]
+            publishing: membership.as_ref().map(platform::Membership::publishing).unwrap_or_default(),
+            #[cfg(not(feature = "platform"))]
+            publishing: tidemill_core::Publishing::Unknown,
             metrics: metrics.clone(),
             presence,
             canary,
@@ -272,7 +293,7 @@ impl WorkerBuilder {
             let fix = "give every worker of a process a registry of its own";
             BuildError::of(vec![ConfigProblem::new("registry", error.to_string(), fix)])
         })?;
-        Ok(Worker::assembled(self.config, plan, sinks, shared, advice))
+        Ok(Worker::assembled((given, applied), plan, sinks, shared, advice))
     }
 }
 

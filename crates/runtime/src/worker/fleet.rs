@@ -79,7 +79,7 @@ impl<'a> Fleet<'a> {
         let startup = worker.startup_failed();
         let kill_switch = kill_switch::watch(&worker.config.kill_switch, &worker.shared, &worker.plan);
         let elastic = elastic::watch(&worker.shared);
-        let reload = reload::watch(&worker.config, &worker.shared);
+        let reload = reload::watch(&worker.given, &worker.shared);
         tokio::pin!(startup, kill_switch, elastic, reload);
         let mut failure = None;
         let mut count = *wanted.borrow_and_update();

@@ -1,10 +1,10 @@
-//! Instance IDs, which are MQTT client IDs.
+//! Instance IDs, which are MQTT client IDs everywhere but on the platform, where many instances may share one.
 //!
 //! INVARIANT: a generated ID never has a session that outlives its connection, or every restart would leave a ghost member
 //! behind that goes on being given its share of the events. A stable ID may.
 
 use super::instance::Seat;
-use crate::config::{Config, IdentityMode};
+use crate::config::Config;
 
 /// Letters and digits without vowels, so that no word appears by chance, and without look-alikes.
 const ALPHABET: &[u8] = b"bcdfghjkmnpqrstvwxz23456789";
@@ -17,21 +17,33 @@ pub(super) struct Identity {
     /// What tells this worker from its replicas: a random part, or the replica's own name.
     replica: String,
     durable: bool,
+    #[cfg(feature = "platform")]
+    platform: Option<crate::platform::Membership>,
 }
 
 impl Identity {
     pub(super) fn new(config: &Config) -> Self {
         let identity = &config.identity;
-        let durable = identity.mode == IdentityMode::Durable;
+        let durable = config.is_durable();
         let replica = match &identity.replica {
             Some(replica) if durable => replica.clone(),
             _ => random_part(),
         };
-        Self { prefix: identity.prefix.clone(), replica, durable }
+        Self {
+            prefix: identity.prefix.clone(),
+            replica,
+            durable,
+            #[cfg(feature = "platform")]
+            platform: crate::platform::Membership::of(config),
+        }
     }
 
-    /// Whether sessions outlive their connections.
-    pub(super) fn is_durable(&self) -> bool {
+    /// Whether an instance and its replacement have the same client ID, so that they cannot be connected at one time.
+    pub(super) fn keeps_ids(&self) -> bool {
+        #[cfg(feature = "platform")]
+        if self.platform.as_ref().is_some_and(|platform| platform.group().is_none()) {
+            return true;
+        }
         self.durable
     }
 
@@ -62,9 +74,23 @@ impl Identity {
         &self.replica
     }
 
+    /// The client ID that an instance of this ID connects with: the same, except on the platform.
+    pub(super) fn client_id(&self, instance: &str) -> String {
+        #[cfg(feature = "platform")]
+        if let Some(platform) = &self.platform {
+            return platform.client(instance).to_string();
+        }
+        instance.to_owned()
+    }
+
     /// The ID of the worker's publishing connection; its session never outlives it.
     pub(super) fn publisher_id(&self) -> String {
-        format!("{}-{}-out", self.prefix, self.replica)
+        let id = format!("{}-{}-out", self.prefix, self.replica);
+        #[cfg(feature = "platform")]
+        if let Some(client) = self.platform.as_ref().and_then(|platform| platform.publisher(&id).ok()) {
+            return client.to_string();
+        }
+        id
     }
 }
 
@@ -76,6 +102,7 @@ fn random_part() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::IdentityMode;
 
     #[test]
     fn the_default_prefix_stays_within_the_23_characters_that_every_broker_takes() {

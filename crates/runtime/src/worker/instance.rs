@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_core::topic::TopicName;
-use tidemill_core::{Handler, Scope};
+use tidemill_core::{Handler, Publishing, Scope};
 use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,8 @@ pub(super) struct Plan {
     pub(super) last_call: Duration,
     /// How long its connection has after that.
     pub(super) goodbye: Duration,
+    /// What the broker takes from handlers.
+    pub(super) publishing: Publishing,
     pub(super) metrics: Metrics,
     /// Where the worker says that it is present, if it does.
     pub(super) presence: Option<TopicName>,
@@ -129,7 +131,7 @@ impl Stop {
 impl Plan {
     /// Whether an instance and its replacement have the same client ID.
     pub(super) fn keeps_ids(&self) -> bool {
-        self.identity.is_durable()
+        self.identity.keeps_ids()
     }
 
     /// Slots beyond `count` for which the broker may still have a session, from an earlier run of this replica.
@@ -153,7 +155,7 @@ impl Plan {
         let link = Arc::new(Link::default());
         let connection = Connection {
             connector: Arc::clone(&self.connector),
-            options: ConnectOptions { client_id: id.clone(), ..self.options.clone() },
+            options: ConnectOptions { client_id: self.identity.client_id(&id), ..self.options.clone() },
             settings: self.settings.clone(),
             connect_timeout: self.connect_timeout,
             backoff: self.backoff.clone(),
@@ -222,6 +224,7 @@ impl Plan {
                     route: plan.name.clone(),
                     instance: instance.into(),
                     sinks: Arc::clone(&self.sink_names),
+                    publishing: self.publishing,
                 }),
                 capture_names: Arc::from(&*plan.capture_names),
                 handler: Arc::clone(&plan.handler),

@@ -43,7 +43,10 @@ pub(super) struct SinkPlan {
 
 /// One process's part of the group, ready to run.
 pub struct Worker {
+    /// As it holds, with what follows from an identity on the platform.
     pub(super) config: Config,
+    /// As it was given, which a changed file is compared with.
+    pub(super) given: Config,
     pub(super) plan: Arc<Plan>,
     sinks: Vec<SinkPlan>,
     pub(super) shared: Arc<Shared>,
@@ -79,19 +82,19 @@ impl Worker {
     }
 
     pub(super) fn assembled(
-        config: Config,
+        (given, config): (Config, Config),
         plan: Plan,
         sinks: Vec<SinkPlan>,
         shared: Arc<Shared>,
         advice: Vec<ConfigProblem>,
     ) -> Self {
-        Self { config, plan: Arc::new(plan), sinks, shared, advice }
+        Self { config, given, plan: Arc::new(plan), sinks, shared, advice }
     }
 
     /// What is allowed and worth a word, in the configuration, the routes and the sinks; logged at the start.
     #[must_use]
     pub fn warnings(&self) -> Vec<ConfigProblem> {
-        let mut all = self.config.warnings();
+        let mut all = self.given.warnings();
         all.extend(self.advice.iter().cloned());
         all
     }
@@ -166,7 +169,7 @@ impl Worker {
         let (outlets, mut engines) = self.start_sinks(&io, &force_sinks);
         info!(
             broker = self.config.mqtt.url,
-            group = self.config.group.name,
+            group = self.config.group_label(),
             instances = %self.config.instances,
             "worker starts"
         );
@@ -254,9 +257,15 @@ impl Worker {
         // The publisher keeps what it was given: a write that is cut would be published twice.
         let patient = SinkSettings { write_timeout: Duration::ZERO, ..SinkSettings::default() };
         let publisher = self.lazy_publisher(io);
+        #[cfg(feature = "platform")]
+        let guard = crate::platform::Membership::of(&self.given)
+            .map(|membership| Arc::new(crate::platform::Guard::new(&membership, &self.config)));
         let broker = || {
             let prefix = self.config.dead_letters.topic_prefix.clone();
-            Arc::new(BrokerSink::new(prefix, self.config.mqtt.version, Arc::clone(&publisher))) as Arc<dyn Sink>
+            let sink = BrokerSink::new(prefix, self.config.mqtt.version, Arc::clone(&publisher));
+            #[cfg(feature = "platform")]
+            let sink = sink.guarded(guard.clone());
+            Arc::new(sink) as Arc<dyn Sink>
         };
         let chosen = self.config.dead_letters.sink.as_deref();
         let built_in = chosen.is_none().then(|| {

@@ -68,11 +68,11 @@ impl Shared {
         sinks: Vec<Arc<SinkState>>,
     ) -> Self {
         Self {
-            group: config.group.name.clone(),
+            group: config.group_label(),
             scaling: Scaling::new(
                 config.instances,
                 config.elastic.clone(),
-                config.group.name.is_some() || config.broadcast,
+                config.group_label().is_some() || config.broadcast,
             ),
             window,
             registry,

@@ -25,7 +25,12 @@ pub(crate) fn event(payload: impl Into<String>) -> Event {
 
 /// A context of route `r` with a sink `out`.
 pub(crate) fn context() -> Context {
-    Context::new(Arc::new(Scope { route: "r".into(), instance: "i-1".into(), sinks: Arc::from(["out".into()]) }))
+    Context::new(Arc::new(Scope {
+        route: "r".into(),
+        instance: "i-1".into(),
+        sinks: Arc::from(["out".into()]),
+        ..Scope::default()
+    }))
 }
 
 /// The payloads of what was emitted.

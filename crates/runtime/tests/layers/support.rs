@@ -17,7 +17,12 @@ pub(crate) fn event(topic: &str) -> Event {
 
 /// A context of route `r` with a sink `out`.
 pub(crate) fn context() -> Context {
-    Context::new(Arc::new(Scope { route: "r".into(), instance: "i-1".into(), sinks: Arc::from(["out".into()]) }))
+    Context::new(Arc::new(Scope {
+        route: "r".into(),
+        instance: "i-1".into(),
+        sinks: Arc::from(["out".into()]),
+        ..Scope::default()
+    }))
 }
 
 /// One attempt: how it ended, and what it emitted.

@@ -110,6 +110,13 @@ pub struct StartError {
     source: io::Error,
 }
 
+impl StartError {
+    #[cfg(feature = "platform")]
+    pub(crate) fn new(addr: SocketAddr, source: io::Error) -> Self {
+        Self { addr, source }
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot listen on {}; port 0 takes any free port", self.addr)

@@ -1,5 +1,6 @@
 //! What is known about one device, and how it changes.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::platform::Name;
@@ -11,6 +12,13 @@ pub struct DeviceKey {
     pub device_type: Name,
     /// Its ID.
     pub device: Name,
+}
+
+/// `type/id`.
+impl fmt::Display for DeviceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.device_type, self.device)
+    }
 }
 
 /// Whether a device is connected.

@@ -64,7 +64,7 @@ fn the_example_in_the_reference_is_valid() {
 fn keys_that_hold_secrets_are_known_as_such() {
     let keys = Section::from_schema(&schema());
     let secret: Vec<_> = keys.keys().into_iter().filter(|key| key.secret).map(super::super::keys::Key::name).collect();
-    assert_eq!(secret, ["mqtt.password"]);
+    assert_eq!(secret, ["mqtt.password", "platform.token"]);
 }
 
 #[test]

@@ -1,0 +1,86 @@
+//! A scalable application of IBM Watson IoT Platform or Maximo IoT: temperatures in, a command back to each device that
+//! is too hot, and a board that says which devices are connected.
+//!
+//! Every replica connects as `A:org:app`, and the platform shares the events among them. Who the worker is comes from
+//! `tidemill.toml` or the environment: `TIDEMILL_PLATFORM__APP`, `TIDEMILL_PLATFORM__API_KEY`,
+//! `TIDEMILL_PLATFORM__TOKEN_FILE` and `TIDEMILL_MQTT__URL`. Programs that have the `WIOTP_*` variables of the SDKs take
+//! those over with `Config::with_platform`.
+//!
+//! Dead letters are in `dead.ndjson`, or in the file that `DEAD_FILE` names: the platform has no topics for them.
+
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use tidemill::config::IdentityMode;
+use tidemill::platform::tracker::{Change, Connection};
+use tidemill::platform::{DeviceTracker, PlatformContext, PlatformRoutes, TrackerSettings};
+use tidemill::prelude::*;
+use tidemill::{BoxError, Config, Worker, report, shutdown_signal, sinks, telemetry};
+use tokio::sync::broadcast::Receiver;
+
+#[derive(Deserialize)]
+struct Reading {
+    celsius: f64,
+}
+
+struct Thermostat {
+    limit: f64,
+}
+
+#[async_trait]
+impl Handler for Thermostat {
+    async fn handle(&self, event: &Event, cx: &mut Context) -> HandlerResult {
+        let reading: Reading = event.json().permanent()?;
+        if reading.celsius > self.limit {
+            let (kind, device) = (event.capture("type").unwrap_or_default(), event.capture("id").unwrap_or_default());
+            // Sent once this returns `Ok`. What would close the connection is an error here.
+            cx.platform().send_command(kind, device, "cool", "json", r#"{"on":true}"#).permanent()?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints every change. It has a connection of its own, which hears of all devices, not of this worker's share.
+async fn board(tracker: DeviceTracker, mut changes: Receiver<Change>) {
+    // An error says that changes were missed, or that there are no more; the board shows where things stand.
+    while let Ok(change) = changes.recv().await {
+        let state = match change.to {
+            Connection::Connected => "connected",
+            Connection::Disconnected => "disconnected",
+            Connection::Unknown => "unknown",
+        };
+        println!("{} {state}, {} connected", change.device, tracker.snapshot().connected);
+    }
+}
+
+async fn run() -> Result<(), BoxError> {
+    let mut config = Config::load()?;
+    telemetry::init(&config.log)?;
+    config.identity.mode = IdentityMode::Platform;
+    config.dead_letters.sink = Some("dead".to_owned());
+    let file = std::env::var("DEAD_FILE").unwrap_or_else(|_| "dead.ndjson".to_owned());
+
+    let tracker = DeviceTracker::start(&config, &TrackerSettings::default())?;
+    let shown = tokio::spawn(board(tracker.clone(), tracker.changes()));
+    let summary = Worker::builder(config)
+        .on_event("+", "+", "temperature", "json", Thermostat { limit: 80.0 })
+        .sink("dead", sinks::File::new(sinks::FileConfig::new(file)))
+        .build()?
+        .run_until(shutdown_signal())
+        .await?;
+    shown.abort();
+    tracker.close().await;
+    println!("{} readings handled, {} to the dead letters", summary.handled, summary.dead_lettered);
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", report(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
