@@ -38,6 +38,9 @@ pub struct Args {
     /// Instances of each pod
     #[arg(long, default_value_t = 2)]
     pub(super) instances: u32,
+    /// How long handlers wait for each event while the group changes
+    #[arg(long, default_value = "4ms", value_parser = humantime::parse_duration)]
+    pub(super) work: Duration,
     /// Between two changes
     #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
     pub(super) settle: Duration,

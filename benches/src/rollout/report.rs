@@ -12,6 +12,7 @@ use super::scene::{Rollout, Step};
 pub(super) struct Report {
     broker: Kind,
     rate: u32,
+    work_ms: u128,
     window: u16,
     instances: u32,
     pub(super) rollouts: Vec<Rollout>,
@@ -23,6 +24,7 @@ impl Report {
         Self {
             broker: args.broker,
             rate: args.rate,
+            work_ms: args.work.as_millis(),
             window: args.window,
             instances: args.instances,
             rollouts: Vec::new(),
@@ -60,8 +62,8 @@ impl Report {
                 }
             }
             parts.push(format!(
-                "{table}\n{:?}, {} events/s, pods with {} instances of {} events each.",
-                self.broker, self.rate, self.instances, self.window
+                "{table}\n{:?}, {} events/s, {} ms per event, pods with {} instances of {} events each.",
+                self.broker, self.rate, self.work_ms, self.instances, self.window
             ));
         }
         if let Some(scaling) = &self.autoscaling {

@@ -71,7 +71,7 @@ impl Rollout {
 pub(super) async fn play(args: &Args, server: &Server, durable: bool) -> Result<Rollout, Error> {
     let failed = |error| Error::because("make a directory", error);
     let directory = tempfile::tempdir().map_err(failed)?;
-    let setting = Setting { window: args.window, instances: args.instances, work: Duration::ZERO, durable };
+    let setting = Setting { window: args.window, instances: args.instances, work: args.work, durable };
     let template = template(directory.path(), server, &setting)?;
     let journals = template.journals.clone();
     let mut workload = Workload::new(template, args.grace);
