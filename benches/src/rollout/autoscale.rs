@@ -83,8 +83,7 @@ pub(super) async fn play(args: &Args, server: &Server) -> Result<Autoscaling, Er
     let target = f64::from(value("saturationPercent")?) / 100.0;
     let limits = (value("minReplicas")? as usize, value("maxReplicas")? as usize);
     let directory = tempfile::tempdir().map_err(|error| Error::because("make a directory", error))?;
-    let setting =
-        Setting { window: args.autoscale_window, instances: 1, work: args.autoscale_work, durable: false };
+    let setting = Setting { window: args.autoscale_window, instances: 1, work: args.autoscale_work, durable: false };
     let template = scene::template(directory.path(), server, &setting)?;
     let journals = template.journals.clone();
     let handled = || journal::lines(&journals).map_err(|error| Error::because("read the journals", error));
