@@ -337,9 +337,11 @@ impl WorkerHandle {
     /// Waits for the address that the admin server listens on; for ever when it is switched off. Cancel-safe.
     pub async fn admin_address(&self) -> std::net::SocketAddr {
         let mut address = self.0.admin_address.subscribe();
-        match address.wait_for(Option::is_some).await {
-            Ok(address) if let Some(address) = *address => address,
-            _ => std::future::pending().await,
+        // Copied out at once: the guard must not live across the wait below.
+        let known = address.wait_for(Option::is_some).await.ok().and_then(|address| *address);
+        match known {
+            Some(address) => address,
+            None => std::future::pending().await,
         }
     }
 
