@@ -36,8 +36,10 @@ mod tls;
 
 #[cfg(feature = "lines")]
 pub use encode::LineFormat;
+#[cfg(feature = "csv")]
+pub use encode::{CsvColumn, CsvError, CsvFormat, CsvValue};
 #[cfg(feature = "file")]
-pub use file::{File, FileConfig, Fsync, RotateConfig};
+pub use file::{File, FileConfig, FileFormat, Fsync, RotateConfig};
 #[cfg(feature = "http")]
 pub use http::{Http, HttpBody, HttpConfig, HttpMethod, HttpSignature};
 #[cfg(feature = "redis")]

@@ -117,7 +117,7 @@ impl Journal {
     fn open_segment(&mut self, now: Instant) -> Result<Segment, FileError> {
         let path = self.place.as_ref().map_or(&self.config.path, |place| &place.path);
         let (place, changed_dirs) = Place::find(path, self.config.create_dirs)?;
-        let opened = open::open(&place.path, self.config.format, changed_dirs)?;
+        let opened = open::open(&place.path, &self.config.format, changed_dirs)?;
         let rotate_at = match self.max_age() {
             Some(max_age) if opened.len > 0 => now.checked_add(max_age.saturating_sub(self.age(&opened.file))),
             _ => None,
@@ -128,6 +128,7 @@ impl Journal {
             path,
             medium: (self.disk.medium)(opened.file),
             identity: opened.identity,
+            header: self.config.format.header(),
             len: opened.len,
             torn: false,
             unsynced: false,

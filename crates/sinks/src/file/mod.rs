@@ -6,11 +6,13 @@
 //! | `journal` | the file that is being written: when it rotates, when it is synced |
 //! | `segment` | one open file: all of a batch or nothing of it |
 //! | `open` | finding, locking and repairing the file |
+//! | `ending` | where the last whole line ends |
 //! | `rotated` | names of rotated files, in order |
 //! | `keeper` | the timer that syncs and rotates while nothing is written |
 
 mod config;
 mod disk;
+mod ending;
 mod error;
 mod journal;
 mod keeper;
@@ -21,5 +23,5 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-pub use config::{FileConfig, Fsync, RotateConfig};
+pub use config::{FileConfig, FileFormat, Fsync, RotateConfig};
 pub use sink::File;

@@ -47,7 +47,7 @@ impl File {
     pub(super) fn on(config: FileConfig, disk: Disk) -> Self {
         Self {
             path: config.path.clone(),
-            encoder: Encoder::new(config.format),
+            encoder: Encoder::new(&config.format),
             is_timed: !config.rotate.max_age.is_zero() || matches!(config.fsync, Fsync::Interval(_)),
             journal: Arc::new(Mutex::new(Journal::new(config, disk))),
             keeper: Mutex::default(),

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod conformance;
+#[cfg(feature = "csv")]
+mod csv;
 mod faults;
 mod host;
 mod recovery;
