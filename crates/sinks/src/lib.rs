@@ -39,7 +39,7 @@ pub use encode::LineFormat;
 #[cfg(feature = "csv")]
 pub use encode::{CsvColumn, CsvError, CsvFormat, CsvValue};
 #[cfg(feature = "file")]
-pub use file::{File, FileConfig, FileFormat, Fsync, RotateConfig};
+pub use file::{Compression, File, FileConfig, FileFormat, Fsync, RotateConfig};
 #[cfg(feature = "http")]
 pub use http::{Http, HttpBody, HttpConfig, HttpMethod, HttpSignature};
 #[cfg(feature = "redis")]

@@ -147,8 +147,12 @@ pub struct RotateConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub max_age: Duration,
-    /// How many rotated files to keep; older ones are deleted. 0 means all, the default: nothing is deleted unasked.
+    /// How many rotated files to keep, compressed or not; older ones are deleted. 0 means all, the default: nothing is
+    /// deleted unasked.
     pub keep: u32,
+    /// Compresses rotated files, those that are there already too. Default: `none`, since who collects them may not
+    /// unpack them.
+    pub compress: Compression,
 }
 
 impl RotateConfig {
@@ -172,6 +176,30 @@ impl RotateConfig {
         self.keep = keep;
         self
     }
+
+    /// Sets how rotated files are compressed.
+    #[must_use]
+    pub fn compress(mut self, compress: Compression) -> Self {
+        self.compress = compress;
+        self
+    }
+}
+
+/// How rotated files are compressed. A compressed file takes the place of the plain one when it is on the disk; while it
+/// is written its name ends with `.tmp`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all. The default.
+    #[default]
+    None,
+    /// With gzip, as `name.<UTC time>[-n].ext.gz`: everything can read it.
+    #[cfg(feature = "gzip")]
+    Gzip,
+    /// With Zstandard, as `name.<UTC time>[-n].ext.zst`: smaller in less time.
+    #[cfg(feature = "zstd")]
+    Zstd,
 }
 
 /// When written records are forced to the disk, and so what an acknowledged event survives.

@@ -8,6 +8,7 @@
 //! | `open` | finding, locking and repairing the file |
 //! | `ending` | where the last whole line ends |
 //! | `rotated` | names of rotated files, in order |
+//! | `pack` | compression of rotated files in the background |
 //! | `keeper` | the timer that syncs and rotates while nothing is written |
 
 mod config;
@@ -17,11 +18,12 @@ mod error;
 mod journal;
 mod keeper;
 mod open;
+mod pack;
 mod rotated;
 mod segment;
 mod sink;
 #[cfg(test)]
 mod tests;
 
-pub use config::{FileConfig, FileFormat, Fsync, RotateConfig};
+pub use config::{Compression, FileConfig, FileFormat, Fsync, RotateConfig};
 pub use sink::File;
