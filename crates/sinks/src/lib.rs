@@ -6,7 +6,7 @@
 //! | sink | feature | written means | order | refuses |
 //! |---|---|---|---|---|
 //! | `Stdout` | `stdout` | handed to the reader of standard output | kept | line breaks, with `LineFormat::Lines` |
-//! | `File` | `file` | on disk (`Fsync::Batch`), within an interval, or with the operating system | kept | line breaks, with `LineFormat::Lines` |
+//! | `File` | `file` | on disk (`Fsync::Batch`), within an interval, or with the operating system | kept | line breaks, with `FileFormat::Lines`; what has not what a column asks for, with `FileFormat::Csv` (feature `csv`) |
 //! | `Http` | `http` | answered with 2xx | kept, unless `concurrency` is more than 1 | what the receiver answers with 4xx |
 //! | `Redis` | `redis` | the server answered; safe as its persistence makes it | kept | records that the server refuses one by one |
 //!
@@ -14,6 +14,8 @@
 //! already have been read, and comes again with the next try. Neither of these two knows idempotency keys: NDJSON
 //! carries them, so that a reader can tell a repeated record. `Http` sends them in a header, for receivers that act once
 //! on each; `Redis` writes a record with a known one once.
+//!
+//! Rotated files are compressed with the features `gzip` and `zstd`.
 
 #[cfg(feature = "lines")]
 mod blocking;
