@@ -1,5 +1,9 @@
 //! Secrets in the settings of a sink: where they are, and reading them.
 //!
+//! This is a place, not a text, and so no other name for the `Secret` of the worker's configuration: that one is read once
+//! when the configuration is loaded, while a sink reads its secret at every connection, so that a mounted file may be
+//! renewed while the worker runs.
+//!
 //! Invariant: what a secret says shows in no `Debug`, no serialized settings and no error (G12).
 
 use std::fmt;
