@@ -18,7 +18,8 @@ use crate::{Escape, Fields, Template};
 
 /// Rows of CSV (RFC 4180, rows end with `\n`) below a header line with the columns' names.
 ///
-/// Values are written as they are, but for null characters, which are refused: a spreadsheet takes one that begins with `=` for a formula.
+/// Values are written as they are, but for null characters, which are refused: a spreadsheet takes one that begins with
+/// `=` for a formula.
 ///
 /// ```
 /// use tidemill_sinks::{CsvColumn, CsvFormat, Template};
