@@ -6,7 +6,7 @@
 //! | sink | feature | written means | order | refuses |
 //! |---|---|---|---|---|
 //! | `Stdout` | `stdout` | handed to the reader of standard output | kept | line breaks, with `LineFormat::Lines` |
-//! | `File` | `file` | on disk (`Fsync::Batch`), within an interval, or with the operating system | kept | line breaks, with `LineFormat::Lines` |
+//! | `File` | `file` | on disk (`Fsync::Batch`), within an interval, or with the operating system | kept | line breaks, with `FileFormat::Lines`; what has not what a column asks for, with `FileFormat::Csv` (feature `csv`) |
 //! | `Http` | `http` | answered with 2xx | kept, unless `concurrency` is more than 1 | what the receiver answers with 4xx |
 //! | `Redis` | `redis` | the server answered; safe as its persistence makes it | kept | records that the server refuses one by one |
 //! | `Postgres` | `postgres` | committed | none, or as emitted with `on_conflict = "update"` | null characters, what the table does not take |
@@ -23,6 +23,8 @@
 //! carries them, so that a reader can tell a repeated record. `Http` sends them in a header, for receivers that act once
 //! on each; `Redis` writes a record with a known one once, and `Postgres` does for as long as the row is there. `Nats`
 //! stores one once within its stream's duplicate window; `Kafka` and `Amqp` send them along for consumers.
+//!
+//! Rotated files are compressed with the features `gzip` and `zstd`.
 
 #[cfg(feature = "amqp")]
 mod amqp;
@@ -67,8 +69,10 @@ pub use clickhouse::{Clickhouse, ClickhouseConfig};
 pub use columns::{Column, ColumnSource, ColumnType};
 #[cfg(feature = "lines")]
 pub use encode::LineFormat;
+#[cfg(feature = "csv")]
+pub use encode::{CsvColumn, CsvError, CsvFormat, CsvValue};
 #[cfg(feature = "file")]
-pub use file::{File, FileConfig, Fsync, RotateConfig};
+pub use file::{Compression, File, FileConfig, FileFormat, Fsync, RotateConfig};
 #[cfg(feature = "http")]
 pub use http::{Http, HttpBody, HttpConfig, HttpMethod, HttpSignature};
 #[cfg(feature = "influx")]

@@ -1,5 +1,9 @@
 //! Secrets in the settings of a sink: where they are, and reading them.
 //!
+//! This is the place of a secret, where the `Secret` of the worker's configuration is the text: that one is read once,
+//! when the configuration is loaded, and a sink's whenever it connects, so that a mounted file may be renewed while the
+//! worker runs.
+//!
 //! Invariant: what a secret says shows in no `Debug`, no serialized settings and no error (G12).
 
 use std::fmt;

@@ -1,4 +1,7 @@
 //! Secrets: text that can be used but never shown `G12`.
+//!
+//! The `Secret` of the sinks is another thing: the place of a secret, read whenever a sink connects. This one is the
+//! text, read once when the configuration is loaded, from the key or from the file that its `_file` key names.
 
 use std::fmt;
 use std::fs::File;

@@ -1,8 +1,10 @@
 //! Records as lines: the one encoding that all line-writing sinks share.
 //!
 //! Invariant: what comes out is whole lines. Each accepted record is one line that ends with `\n` and has no line
-//! break inside; a refused record leaves no trace in the output.
+//! break inside, unless it stands in the quotes of a CSV cell; a refused record leaves no trace in the output.
 
+#[cfg(feature = "csv")]
+mod csv;
 mod json;
 mod ndjson;
 #[cfg(test)]
@@ -13,6 +15,9 @@ use std::sync::{Mutex, PoisonError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidemill_core::{Record, Rejection, SinkError};
+
+#[cfg(feature = "csv")]
+pub use self::csv::{CsvColumn, CsvError, CsvFormat, CsvValue};
 
 /// What a record looks like as a line of text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +40,35 @@ pub enum LineFormat {
     Lines,
 }
 
+/// How a record becomes a line.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    Ndjson,
+    Payload,
+    #[cfg(feature = "csv")]
+    Row(CsvFormat),
+}
+
+impl From<LineFormat> for Shape {
+    fn from(format: LineFormat) -> Self {
+        match format {
+            LineFormat::Ndjson => Self::Ndjson,
+            LineFormat::Lines => Self::Payload,
+        }
+    }
+}
+
+impl Shape {
+    fn push(&self, lines: &mut Vec<u8>, record: &Record) -> Result<(), String> {
+        match self {
+            Self::Ndjson => ndjson::push(lines, record).map_err(|error| error.to_string()),
+            Self::Payload => push_payload(lines, &record.payload),
+            #[cfg(feature = "csv")]
+            Self::Row(format) => format.push(lines, record),
+        }
+    }
+}
+
 /// A batch as lines, and the records that cannot be one.
 pub(crate) struct Encoded {
     pub(crate) lines: Vec<u8>,
@@ -43,7 +77,7 @@ pub(crate) struct Encoded {
 
 /// Encodes batches into one buffer that goes round, so that a record costs no allocation.
 pub(crate) struct Encoder {
-    format: LineFormat,
+    shape: Shape,
     /// The buffer of the last batch. A write that is cancelled keeps its buffer; the next one then starts afresh.
     spare: Mutex<Vec<u8>>,
 }
@@ -52,8 +86,8 @@ impl Encoder {
     /// More than this is given back to the allocator: one outsize batch should not cost memory for ever.
     const SPARE_MAX_BYTES: usize = 4 * 1024 * 1024;
 
-    pub(crate) fn new(format: LineFormat) -> Self {
-        Self { format, spare: Mutex::default() }
+    pub(crate) fn new(shape: impl Into<Shape>) -> Self {
+        Self { shape: shape.into(), spare: Mutex::default() }
     }
 
     /// Encodes a batch. The buffer comes back with [`Encoder::recycle`].
@@ -62,11 +96,7 @@ impl Encoder {
         let mut rejections = Vec::new();
         for (index, record) in batch.iter().enumerate() {
             let whole = lines.len();
-            let line = match self.format {
-                LineFormat::Ndjson => ndjson::push(&mut lines, record).map_err(|error| error.to_string()),
-                LineFormat::Lines => push_payload(&mut lines, &record.payload),
-            };
-            match line {
+            match self.shape.push(&mut lines, record) {
                 Ok(()) => lines.push(b'\n'),
                 Err(reason) => {
                     lines.truncate(whole);

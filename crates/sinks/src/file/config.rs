@@ -6,7 +6,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "csv")]
+use crate::CsvFormat;
 use crate::LineFormat;
+use crate::encode::Shape;
 
 /// Settings of [`File`](crate::File). Only the path has no default: no path is right for everyone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,7 +21,7 @@ pub struct FileConfig {
     pub path: PathBuf,
     /// What a record looks like. Default: `ndjson`, which takes any record.
     #[serde(default)]
-    pub format: LineFormat,
+    pub format: FileFormat,
     /// When a file is set aside and a new one begun. Default: never, the path holds everything.
     #[serde(default)]
     pub rotate: RotateConfig,
@@ -40,7 +43,7 @@ impl FileConfig {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            format: LineFormat::default(),
+            format: FileFormat::default(),
             rotate: RotateConfig::default(),
             fsync: Fsync::default(),
             create_dirs: create_dirs(),
@@ -49,8 +52,8 @@ impl FileConfig {
 
     /// Sets what a record looks like.
     #[must_use]
-    pub fn format(mut self, format: LineFormat) -> Self {
-        self.format = format;
+    pub fn format(mut self, format: impl Into<FileFormat>) -> Self {
+        self.format = format.into();
         self
     }
 
@@ -76,6 +79,61 @@ impl FileConfig {
     }
 }
 
+/// What a record looks like in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FileFormat {
+    /// [`LineFormat::Ndjson`]: a JSON object per line; takes any record, which is why it is the default.
+    #[default]
+    Ndjson,
+    /// [`LineFormat::Lines`]: the payload alone; one with a line break is refused.
+    Lines,
+    /// Rows of CSV. Every file begins with a header. A file that begins with another one is left alone: the sink does
+    /// not open, so after a change of columns give another path or move the file away. A file that is found at start is
+    /// read once, since only that tells whether it ends inside quotes.
+    #[cfg(feature = "csv")]
+    Csv(CsvFormat),
+}
+
+impl From<LineFormat> for FileFormat {
+    fn from(format: LineFormat) -> Self {
+        match format {
+            LineFormat::Ndjson => Self::Ndjson,
+            LineFormat::Lines => Self::Lines,
+        }
+    }
+}
+
+#[cfg(feature = "csv")]
+impl From<CsvFormat> for FileFormat {
+    fn from(format: CsvFormat) -> Self {
+        Self::Csv(format)
+    }
+}
+
+impl From<&FileFormat> for Shape {
+    fn from(format: &FileFormat) -> Self {
+        match format {
+            FileFormat::Ndjson => Self::Ndjson,
+            FileFormat::Lines => Self::Payload,
+            #[cfg(feature = "csv")]
+            FileFormat::Csv(format) => Self::Row(format.clone()),
+        }
+    }
+}
+
+impl FileFormat {
+    /// What every file begins with.
+    pub(super) fn header(&self) -> Vec<u8> {
+        match self {
+            Self::Ndjson | Self::Lines => Vec::new(),
+            #[cfg(feature = "csv")]
+            Self::Csv(format) => format.header(),
+        }
+    }
+}
+
 /// When a file is set aside as `name.<UTC time>[-n].ext` and a new one begun. Rotation never splits a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -89,8 +147,12 @@ pub struct RotateConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub max_age: Duration,
-    /// How many rotated files to keep; older ones are deleted. 0 means all, the default: nothing is deleted unasked.
+    /// How many rotated files to keep, compressed or not; older ones are deleted. 0 means all, the default: nothing is
+    /// deleted unasked.
     pub keep: u32,
+    /// Compresses rotated files, those that are there already too. Default: `none`, since who collects them may not
+    /// unpack them.
+    pub compress: Compression,
 }
 
 impl RotateConfig {
@@ -114,6 +176,30 @@ impl RotateConfig {
         self.keep = keep;
         self
     }
+
+    /// Sets how rotated files are compressed.
+    #[must_use]
+    pub fn compress(mut self, compress: Compression) -> Self {
+        self.compress = compress;
+        self
+    }
+}
+
+/// How rotated files are compressed. A compressed file takes the place of the plain one when it is on the disk; while it
+/// is written its name ends with `.tmp`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all. The default.
+    #[default]
+    None,
+    /// With gzip, as `name.<UTC time>[-n].ext.gz`: everything can read it.
+    #[cfg(feature = "gzip")]
+    Gzip,
+    /// With Zstandard, as `name.<UTC time>[-n].ext.zst`: smaller in less time.
+    #[cfg(feature = "zstd")]
+    Zstd,
 }
 
 /// When written records are forced to the disk, and so what an acknowledged event survives.

@@ -15,11 +15,16 @@ pub(super) struct FileError {
 
 #[derive(Debug)]
 enum Problem {
-    Io { action: &'static str, source: io::Error },
+    Io {
+        action: &'static str,
+        source: io::Error,
+    },
     Locked,
     NoName,
     NotAFile,
     NotNdjson,
+    #[cfg(feature = "csv")]
+    OtherColumns,
 }
 
 impl FileError {
@@ -44,11 +49,16 @@ impl FileError {
         Self { path: path.to_owned(), problem: Problem::NotNdjson }
     }
 
+    #[cfg(feature = "csv")]
+    pub(super) fn other_columns(path: &Path) -> Self {
+        Self { path: path.to_owned(), problem: Problem::OtherColumns }
+    }
+
     /// Whether someone has to act: waiting does not move a path or grant a permission.
     fn is_misconfigured(&self) -> bool {
         match &self.problem {
             Problem::Io { source, .. } => hint(source.kind()).is_some_and(|(_, misconfigured)| misconfigured),
-            Problem::Locked | Problem::NoName | Problem::NotAFile | Problem::NotNdjson => true,
+            _ => true,
         }
     }
 }
@@ -87,6 +97,11 @@ impl fmt::Display for FileError {
                 "{path} ends with something that is no part of an NDJSON record: give another path, or move the \
                  file away"
             ),
+            #[cfg(feature = "csv")]
+            Problem::OtherColumns => write!(
+                f,
+                "{path} does not begin with the header of these columns: give another path, or move the file away"
+            ),
         }
     }
 }
@@ -95,7 +110,7 @@ impl std::error::Error for FileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.problem {
             Problem::Io { source, .. } => Some(source),
-            Problem::Locked | Problem::NoName | Problem::NotAFile | Problem::NotNdjson => None,
+            _ => None,
         }
     }
 }

@@ -15,7 +15,7 @@ use super::config::{FileConfig, Fsync};
 use super::disk::Disk;
 use super::error::FileError;
 use super::open::{self, Place};
-use super::rotated::Stamp;
+use super::rotated::{Names, Stamp};
 use super::segment::Segment;
 
 /// The least time between two tries of a rotation that fails on the timer.
@@ -29,16 +29,23 @@ pub(super) struct Journal {
     segment: Option<Segment>,
     last_rotated: Option<Stamp>,
     due: watch::Sender<Option<Instant>>,
+    rotated: watch::Sender<Option<Names>>,
 }
 
 impl Journal {
     pub(super) fn new(config: FileConfig, disk: Disk) -> Self {
-        Self { config, disk, place: None, segment: None, last_rotated: None, due: watch::Sender::default() }
+        let (due, rotated) = (watch::Sender::default(), watch::Sender::default());
+        Self { config, disk, place: None, segment: None, last_rotated: None, due, rotated }
     }
 
     /// Follows the next time that needs [`Journal::tend`].
     pub(super) fn due(&self) -> watch::Receiver<Option<Instant>> {
         self.due.subscribe()
+    }
+
+    /// Changes whenever there may be new rotated files: at a rotation, and when the file is opened.
+    pub(super) fn rotated(&self) -> watch::Receiver<Option<Names>> {
+        self.rotated.subscribe()
     }
 
     /// Opens the file, as a first write would.
@@ -117,17 +124,19 @@ impl Journal {
     fn open_segment(&mut self, now: Instant) -> Result<Segment, FileError> {
         let path = self.place.as_ref().map_or(&self.config.path, |place| &place.path);
         let (place, changed_dirs) = Place::find(path, self.config.create_dirs)?;
-        let opened = open::open(&place.path, self.config.format, changed_dirs)?;
+        let opened = open::open(&place.path, &self.config.format, changed_dirs)?;
         let rotate_at = match self.max_age() {
             Some(max_age) if opened.len > 0 => now.checked_add(max_age.saturating_sub(self.age(&opened.file))),
             _ => None,
         };
         let path = place.path.clone();
+        self.rotated.send_replace(Some(place.names.clone()));
         self.place = Some(place);
         Ok(Segment {
             path,
             medium: (self.disk.medium)(opened.file),
             identity: opened.identity,
+            header: self.config.format.header(),
             len: opened.len,
             torn: false,
             unsynced: false,
@@ -190,9 +199,11 @@ impl Journal {
         let keep = usize::try_from(self.config.rotate.keep).unwrap_or(usize::MAX);
         let Some(place) = self.place.as_ref().filter(|_| keep > 0) else { return };
         rotated.push(newest);
-        for stamp in &rotated[..rotated.len().saturating_sub(keep)] {
-            let path = place.names.path(*stamp);
-            if let Err(error) = fs::remove_file(&path) {
+        let too_old = &rotated[..rotated.len().saturating_sub(keep)];
+        for path in too_old.iter().flat_map(|stamp| place.names.all_paths(*stamp)) {
+            if let Err(error) = fs::remove_file(&path)
+                && error.kind() != ErrorKind::NotFound
+            {
                 tracing::warn!(path = %path.display(), %error, "could not delete a rotated file");
             }
         }

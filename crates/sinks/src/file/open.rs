@@ -4,13 +4,14 @@
 //! out ends with a whole line.
 
 use std::fs::{self, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::config::FileFormat;
 use super::disk::Identity;
+use super::ending;
 use super::error::FileError;
 use super::rotated::Names;
-use crate::LineFormat;
 
 /// Where the file is. Found once, so that a later change of the working directory moves nothing.
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ fn create(dir: &Path) -> Result<usize, FileError> {
 }
 
 /// Opens, locks and repairs the file, after creating it if need be.
-pub(super) fn open(path: &Path, format: LineFormat, changed_dirs: Vec<PathBuf>) -> Result<Opened, FileError> {
+pub(super) fn open(path: &Path, format: &FileFormat, changed_dirs: Vec<PathBuf>) -> Result<Opened, FileError> {
     // Asked before opening: to open a pipe may wait, and has effects.
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(FileError::not_a_file(path));
@@ -104,43 +105,29 @@ fn lock(file: &fs::File, path: &Path) -> Result<(), FileError> {
 
 /// Cuts off an unfinished last line and returns the length of the rest. A crash in the middle of a write leaves
 /// one; that write was never confirmed, so its events were not acknowledged and come again (G1).
-fn repair(file: &mut fs::File, path: &Path, format: LineFormat) -> Result<u64, FileError> {
-    let (whole, tail) = find_tail(file).map_err(FileError::io("read", path))?;
-    let Some(tail) = tail else { return Ok(whole) };
-    // A zero byte is what some file systems put where a power failure lost the data.
-    if format == LineFormat::Ndjson && !matches!(tail.first_byte, b'{' | 0) {
-        return Err(FileError::not_ndjson(path));
-    }
-    file.set_len(whole).map_err(FileError::io("repair", path))?;
-    tracing::warn!(path = %path.display(), cut_bytes = tail.len, "cut off a line that a crash left unfinished");
-    Ok(whole)
-}
-
-/// What follows the last line break.
-struct Tail {
-    len: u64,
-    first_byte: u8,
-}
-
-/// Returns where the last whole line ends, and what follows it.
-fn find_tail(file: &mut fs::File) -> io::Result<(u64, Option<Tail>)> {
-    const CHUNK_BYTES: u64 = 64 * 1024;
-    let len = file.seek(SeekFrom::End(0))?;
-    let mut chunk = Vec::new();
-    let mut first_byte = None;
-    let mut end = len;
-    while end > 0 {
-        let start = end.saturating_sub(CHUNK_BYTES);
-        file.seek(SeekFrom::Start(start))?;
-        chunk.clear();
-        Read::by_ref(file).take(end - start).read_to_end(&mut chunk)?;
-        if let Some(at) = memchr::memrchr(b'\n', &chunk) {
-            let whole = start + at as u64 + 1;
-            let first_byte = chunk.get(at + 1).copied().or(first_byte);
-            return Ok((whole, first_byte.map(|first_byte| Tail { len: len - whole, first_byte })));
+fn repair(file: &mut fs::File, path: &Path, format: &FileFormat) -> Result<u64, FileError> {
+    let (len, whole) = match format {
+        FileFormat::Ndjson | FileFormat::Lines => {
+            let ending = ending::of_lines(file).map_err(FileError::io("read", path))?;
+            // A zero byte is what some file systems put where a power failure lost the data.
+            if *format == FileFormat::Ndjson && !matches!(ending.tail_begins, None | Some(b'{' | 0)) {
+                return Err(FileError::not_ndjson(path));
+            }
+            (ending.len, ending.whole)
         }
-        first_byte = chunk.first().copied().or(first_byte);
-        end = start;
+        #[cfg(feature = "csv")]
+        FileFormat::Csv(csv) => {
+            let ending = ending::of_rows(file, &csv.header()).map_err(FileError::io("read", path))?;
+            if !ending.has_header {
+                return Err(FileError::other_columns(path));
+            }
+            (ending.len, ending.whole)
+        }
+    };
+    if whole < len {
+        file.set_len(whole).map_err(FileError::io("repair", path))?;
+        let cut_bytes = len - whole;
+        tracing::warn!(path = %path.display(), cut_bytes, "cut off a line that a crash left unfinished");
     }
-    Ok((0, first_byte.map(|first_byte| Tail { len, first_byte })))
+    Ok(whole)
 }

@@ -1,4 +1,4 @@
-//! Names of rotated files: `name.<UTC time>[-n].ext`.
+//! Names of rotated files: `name.<UTC time>[-n].ext`, with `.gz` or `.zst` behind it when they are compressed.
 //!
 //! Invariant: a new name is later than every name that was given before, also when the clock is set back or when
 //! files were deleted meanwhile, so that names tell the order of the records and no file is overwritten.
@@ -11,6 +11,13 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
+
+/// What the names of compressed files end with. Known whatever the features are: a worker that cannot compress still
+/// counts what another one has compressed.
+pub(super) const GZIP: &str = ".gz";
+pub(super) const ZSTD: &str = ".zst";
+/// What the name of an unfinished one ends with in addition.
+pub(super) const TEMPORARY: &str = ".tmp";
 
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
@@ -78,13 +85,33 @@ impl Names {
         dir.join(format!("{prefix}{stamp}{suffix}"))
     }
 
-    /// The stamps of the rotated files that are there, earliest first.
+    /// All names that the records with this stamp may stand under, unfinished ones included.
+    pub(super) fn all_paths(&self, stamp: Stamp) -> impl Iterator<Item = PathBuf> {
+        let Self { dir, prefix, suffix } = self;
+        let suffixes = ["", GZIP, ZSTD].into_iter().flat_map(|packed| ["", TEMPORARY].map(|end| (packed, end)));
+        suffixes.map(move |(packed, end)| dir.join(format!("{prefix}{stamp}{suffix}{packed}{end}")))
+    }
+
+    /// The stamps of the rotated files that are there, compressed or not, earliest first, each once.
     pub(super) fn list(&self) -> io::Result<Vec<Stamp>> {
+        self.list_by(|name| {
+            let packed = [GZIP, ZSTD].into_iter().filter_map(|packed| name.strip_suffix(packed));
+            self.stamp(name).or_else(|| packed.filter_map(|name| self.stamp(name)).next())
+        })
+    }
+
+    /// The stamps of the rotated files that stand there uncompressed, earliest first.
+    pub(super) fn list_plain(&self) -> io::Result<Vec<Stamp>> {
+        self.list_by(|name| self.stamp(name))
+    }
+
+    fn list_by(&self, stamp: impl Fn(&str) -> Option<Stamp>) -> io::Result<Vec<Stamp>> {
         let mut stamps = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
-            stamps.extend(entry?.file_name().to_str().and_then(|name| self.stamp(name)));
+            stamps.extend(entry?.file_name().to_str().and_then(&stamp));
         }
         stamps.sort_unstable();
+        stamps.dedup();
         Ok(stamps)
     }
 

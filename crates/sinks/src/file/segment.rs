@@ -16,6 +16,8 @@ pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) medium: Box<dyn Medium>,
     pub(super) identity: Identity,
+    /// What an empty file begins with.
+    pub(super) header: Vec<u8>,
     /// Where the last whole batch ends, in bytes.
     pub(super) len: u64,
     /// Something may stand behind `len`: a write or its sync failed, or panicked.
@@ -47,7 +49,11 @@ impl Segment {
         self.mend()?;
         self.torn = true;
         self.unsynced = true;
-        let mut result = self.medium.append(lines).map_err(FileError::io("append to", &self.path));
+        let header = if self.len == 0 { &self.header[..] } else { &[] };
+        let written = if header.is_empty() { Ok(()) } else { self.medium.append(header) };
+        let written = written.and_then(|()| self.medium.append(lines));
+        let len = self.len + header.len() as u64 + lines.len() as u64;
+        let mut result = written.map_err(FileError::io("append to", &self.path));
         if sync {
             result = result.and_then(|()| self.sync());
         }
@@ -58,7 +64,7 @@ impl Segment {
             return Err(error);
         }
         self.torn = false;
-        self.len += lines.len() as u64;
+        self.len = len;
         Ok(())
     }
 

@@ -8,11 +8,12 @@ use async_trait::async_trait;
 use tidemill_core::{Record, Sink, SinkError, SinkTraits};
 use tokio::time::Instant;
 
-use super::config::{FileConfig, Fsync};
+use super::config::{Compression, FileConfig, Fsync};
 use super::disk::Disk;
 use super::error::FileError;
 use super::journal::Journal;
 use super::keeper::Keeper;
+use super::pack::Packer;
 use crate::blocking;
 use crate::encode::{Encoded, Encoder, written};
 
@@ -26,6 +27,9 @@ use crate::encode::{Encoded, Encoder, written};
 /// [`open`](Sink::open) with [`Misconfigured`](tidemill_core::SinkErrorKind::Misconfigured). A file that someone
 /// else renames or deletes is let go before the next batch, and a new one is begun.
 ///
+/// With [`Compression`] rotated files are compressed in the background. What is unfinished when the sink is closed, or
+/// cut off by a crash, is left as it was and done when the sink is opened again.
+///
 /// A `write` that is dropped half-way still runs to its end.
 pub struct File {
     path: PathBuf,
@@ -35,6 +39,9 @@ pub struct File {
     is_timed: bool,
     /// Runs from the first call on, until the sink is closed or dropped.
     keeper: Mutex<Option<Keeper>>,
+    compression: Compression,
+    /// The same, where rotated files are compressed.
+    packer: Mutex<Option<Packer>>,
 }
 
 impl File {
@@ -47,10 +54,12 @@ impl File {
     pub(super) fn on(config: FileConfig, disk: Disk) -> Self {
         Self {
             path: config.path.clone(),
-            encoder: Encoder::new(config.format),
+            encoder: Encoder::new(&config.format),
             is_timed: !config.rotate.max_age.is_zero() || matches!(config.fsync, Fsync::Interval(_)),
+            compression: config.rotate.compress,
             journal: Arc::new(Mutex::new(Journal::new(config, disk))),
             keeper: Mutex::default(),
+            packer: Mutex::default(),
         }
     }
 
@@ -65,11 +74,18 @@ impl File {
         job: impl FnOnce(&mut Journal, Instant) -> R + Send + 'static,
     ) -> Result<R, SinkError> {
         let now = Instant::now();
-        let (result, due) = blocking::run(&self.journal, move |journal| (job(journal, now), journal.due())).await?;
+        let job = move |journal: &mut Journal| (job(journal, now), journal.due(), journal.rotated());
+        let (result, due, rotated) = blocking::run(&self.journal, job).await?;
         if self.is_timed {
             let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
             if keeper.as_ref().is_none_or(Keeper::has_ended) {
                 *keeper = Some(Keeper::start(Arc::clone(&self.journal), due));
+            }
+        }
+        if self.compression != Compression::None {
+            let mut packer = self.packer.lock().unwrap_or_else(PoisonError::into_inner);
+            if packer.as_ref().is_none_or(Packer::has_ended) {
+                *packer = Some(Packer::start(self.compression, rotated));
             }
         }
         Ok(result)
@@ -107,6 +123,7 @@ impl Sink for File {
 
     async fn close(&self) -> Result<(), SinkError> {
         drop(self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.packer.lock().unwrap_or_else(PoisonError::into_inner).take());
         let result: Result<(), FileError> = blocking::run(&self.journal, Journal::close).await?;
         Ok(result?)
     }

@@ -1,7 +1,11 @@
 //! The sink over real files. Faults that a real disk will not give on demand come from `faults`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(all(feature = "gzip", feature = "zstd"))]
+mod compress;
 mod conformance;
+#[cfg(feature = "csv")]
+mod csv;
 mod faults;
 mod host;
 mod recovery;

@@ -1,5 +1,5 @@
 //! What every sink must hold, with a file for a server. Nothing can be cut here, and every record is taken as NDJSON;
-//! plain lines refuse some.
+//! plain lines refuse some, and CSV what is no text.
 
 use std::sync::Arc;
 
@@ -9,21 +9,20 @@ use tempfile::TempDir;
 use tidemill_core::{Record, Sink};
 use tidemill_testkit::sink_conformance::{Capabilities, Misconfigured, Payloads, Seen, Target};
 
-use super::super::{File, FileConfig};
-use crate::LineFormat;
+use super::super::{File, FileConfig, FileFormat};
 
 struct Folder {
     dir: TempDir,
-    format: LineFormat,
+    format: FileFormat,
 }
 
 impl Folder {
-    fn new(format: LineFormat) -> Option<Self> {
-        Some(Self { dir: TempDir::new().unwrap(), format })
+    fn new(format: impl Into<FileFormat>) -> Option<Self> {
+        Some(Self { dir: TempDir::new().unwrap(), format: format.into() })
     }
 
     fn config(&self) -> FileConfig {
-        FileConfig::new(self.dir.path().join("out")).format(self.format)
+        FileConfig::new(self.dir.path().join("out")).format(self.format.clone())
     }
 }
 
@@ -51,18 +50,34 @@ impl Target for Folder {
         let lines = text.strip_suffix(b"\n").unwrap_or(&text).split(|byte| *byte == b'\n');
         let lines = lines.filter(|_| !text.is_empty());
         match self.format {
-            LineFormat::Ndjson => lines.map(payload).collect(),
-            _ => lines.map(|line| Seen::new(line.to_vec())).collect(),
+            FileFormat::Ndjson => lines.map(payload).collect(),
+            FileFormat::Lines => lines.map(|line| Seen::new(line.to_vec())).collect(),
+            #[cfg(feature = "csv")]
+            FileFormat::Csv(_) => {
+                let mut reader = ::csv::Reader::from_reader(&text[..]);
+                let rows = reader.records().map(Result::unwrap);
+                rows.map(|row| Seen::new(row[1].to_owned()).with_key(row[0].to_owned())).collect()
+            }
         }
     }
 
     fn capabilities(&self) -> Capabilities {
-        let payloads = if self.format == LineFormat::Lines { Payloads::Selected } else { Payloads::Any };
+        let payloads = match self.format {
+            FileFormat::Ndjson => Payloads::Any,
+            FileFormat::Lines => Payloads::Selected,
+            #[cfg(feature = "csv")]
+            FileFormat::Csv(_) => Payloads::Text,
+        };
         Capabilities::default().no_outage().payloads(payloads)
     }
 
     fn bad_record(&self) -> Option<Record> {
-        (self.format == LineFormat::Lines).then(|| Record::new("two\nlines"))
+        match self.format {
+            FileFormat::Ndjson => None,
+            FileFormat::Lines => Some(Record::new("two\nlines")),
+            #[cfg(feature = "csv")]
+            FileFormat::Csv(_) => Some(Record::new(&b"\xff"[..])),
+        }
     }
 
     fn misconfigured(&self) -> Vec<Misconfigured> {
@@ -72,17 +87,30 @@ impl Target for Folder {
 }
 
 mod ndjson {
-    use super::{Folder, LineFormat};
+    use super::{FileFormat, Folder};
 
-    tidemill_testkit::conformance!(async || Folder::new(LineFormat::Ndjson));
+    tidemill_testkit::conformance!(async || Folder::new(FileFormat::Ndjson));
 }
 
 mod lines {
-    use super::{Folder, LineFormat};
+    use super::{FileFormat, Folder};
 
-    tidemill_testkit::conformance! { async || Folder::new(LineFormat::Lines);
+    tidemill_testkit::conformance! { async || Folder::new(FileFormat::Lines);
         what_was_confirmed_can_be_read
         a_bad_record_is_refused_alone
         awkward_text_comes_back_or_is_refused
     }
+}
+
+#[cfg(feature = "csv")]
+mod csv {
+    use super::Folder;
+    use crate::{CsvColumn, CsvFormat, Template};
+
+    fn format() -> CsvFormat {
+        let key = CsvColumn::template("key", Template::new("{key}").unwrap());
+        CsvFormat::new([key, CsvColumn::payload("payload")]).unwrap()
+    }
+
+    tidemill_testkit::conformance!(async || Folder::new(format()));
 }

@@ -1,0 +1,195 @@
+//! Compresses rotated files, away from the journal and its lock.
+//!
+//! Invariant: at every moment the records of a rotated file stand whole under one of its two names, on the disk before
+//! the other one goes. After a crash they may stand under both, with the same content, and something unfinished under a
+//! third name that ends with `.tmp`: the next pass finishes what it finds. Who compresses a file holds its lock.
+
+use std::fs::{self, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tidemill_core::report;
+use tokio::sync::watch;
+use tokio::task::{self, JoinHandle};
+
+use super::config::Compression;
+use super::disk::{Identity, sync_dir};
+use super::error::FileError;
+use super::rotated::{Names, TEMPORARY};
+
+/// Compresses what is there whenever it is told to; ends when dropped, at the latest some kilobytes later.
+pub(super) struct Packer {
+    task: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Packer {
+    /// `rotated` changes when there may be something to compress.
+    pub(super) fn start(compression: Compression, mut rotated: watch::Receiver<Option<Names>>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let task = tokio::spawn(async move {
+            loop {
+                let names = rotated.borrow_and_update().clone();
+                if let Some(names) = names {
+                    let stop = Arc::clone(&stopped);
+                    let pass = task::spawn_blocking(move || pack_all(&names, compression, &stop));
+                    if let Err(error) = pass.await {
+                        tracing::error!(%error, "file sink's compression stopped");
+                        return;
+                    }
+                }
+                if rotated.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { task, stop }
+    }
+
+    /// Its runtime has gone or its work panicked; a new one is needed.
+    pub(super) fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl Drop for Packer {
+    fn drop(&mut self) {
+        // A worker that ends does not wait for gigabytes: the next one goes on.
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.abort();
+    }
+}
+
+/// Compresses all rotated files that are not yet, earliest first. One that cannot be compressed costs space, but no
+/// records, and is tried again at the next pass.
+pub(super) fn pack_all(names: &Names, compression: Compression, stop: &AtomicBool) {
+    let Some(suffix) = compression.suffix() else { return };
+    let plain = match names.list_plain() {
+        Ok(plain) => plain,
+        Err(error) => {
+            tracing::warn!(%error, "could not list rotated files to compress");
+            return;
+        }
+    };
+    for stamp in plain {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let path = names.path(stamp);
+        if let Err(error) = pack(&path, compression, suffix, stop) {
+            tracing::warn!(path = %path.display(), error = %report(&error), "could not compress a rotated file");
+        }
+    }
+}
+
+fn pack(path: &Path, compression: Compression, suffix: &str, stop: &AtomicBool) -> Result<(), FileError> {
+    let Some(source) = take(path)? else { return Ok(()) };
+    let target = with_suffix(path, suffix);
+    let temporary = with_suffix(&target, TEMPORARY);
+    let written = write(Stoppable { file: &source, stop }, &temporary, compression);
+    if let Err(error) = written {
+        // What is left over is written over at the next try.
+        drop(fs::remove_file(&temporary));
+        return if stop.load(Ordering::Relaxed) {
+            Ok(())
+        } else {
+            Err(FileError::io("compress into", &temporary)(error))
+        };
+    }
+    match fs::rename(&temporary, &target) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        result => result.map_err(FileError::io("put compressed records into", &target))?,
+    }
+    if let Some(dir) = path.parent() {
+        sync_dir(dir).map_err(FileError::io("sync directory", dir))?;
+    }
+    match fs::remove_file(path) {
+        // Whoever deleted or collected it meanwhile has dealt with its records: they must not come back.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            fs::remove_file(&target).map_err(FileError::io("delete", &target))
+        }
+        result => result.map_err(FileError::io("delete after compressing", path)),
+    }
+}
+
+/// Opens and locks a rotated file; `None` when another worker compresses it just then, or has done so.
+fn take(path: &Path) -> Result<Option<fs::File>, FileError> {
+    let file = match fs::File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        result => result.map_err(FileError::io("open", path))?,
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        // Said already when the sink was opened.
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(error)) => return Err(FileError::io("lock", path)(error)),
+    }
+    let found = file.metadata().map_err(FileError::io("open", path))?;
+    let is_there = fs::metadata(path).is_ok_and(|there| Identity::of(&there) == Identity::of(&found));
+    Ok(is_there.then_some(file))
+}
+
+/// Writes a file that is on the disk when this returns, and as readable for others as its source.
+fn write(mut source: Stoppable<'_>, temporary: &Path, compression: Compression) -> io::Result<()> {
+    let mut target = OpenOptions::new().write(true).create(true).truncate(true).open(temporary)?;
+    target.set_permissions(source.file.metadata()?.permissions())?;
+    compression.copy(&mut source, &mut target)?;
+    target.sync_all()
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A file that cannot be read any further once it is told to stop.
+struct Stoppable<'a> {
+    file: &'a fs::File,
+    stop: &'a AtomicBool,
+}
+
+impl Read for Stoppable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("stopped"));
+        }
+        self.file.read(buffer)
+    }
+}
+
+impl Compression {
+    /// What the name of a compressed file ends with.
+    fn suffix(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            #[cfg(feature = "gzip")]
+            Self::Gzip => Some(super::rotated::GZIP),
+            #[cfg(feature = "zstd")]
+            Self::Zstd => Some(super::rotated::ZSTD),
+        }
+    }
+
+    fn copy(self, from: &mut impl Read, to: &mut fs::File) -> io::Result<()> {
+        match self {
+            Self::None => io::copy(from, to).map(drop),
+            #[cfg(feature = "gzip")]
+            Self::Gzip => {
+                let mut encoder = flate2::write::GzEncoder::new(to, flate2::Compression::default());
+                io::copy(from, &mut encoder)?;
+                encoder.finish().map(drop)
+            }
+            #[cfg(feature = "zstd")]
+            Self::Zstd => {
+                let mut encoder = zstd::Encoder::new(to, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+                encoder.include_checksum(true)?;
+                io::copy(from, &mut encoder)?;
+                encoder.finish().map(drop)
+            }
+        }
+    }
+}
