@@ -10,6 +10,7 @@ use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::error;
 
 use super::identity::Identity;
 use super::io_threads::IoThreads;
@@ -184,6 +185,14 @@ impl Plan {
         shared.add(Member { id: Arc::clone(&id), status, link: Arc::clone(&link), busy });
         let mut session = AbortOnDropHandle::new(io.spawn(seat.slot as usize, connection.run()));
         let mut dispatcher = AbortOnDropHandle::new(tokio::spawn(dispatcher.run()));
+        let dispatched = async {
+            tokio::select! {
+                biased;
+                dispatched = &mut dispatcher => Some(dispatched),
+                () = async { stop.cut.cancelled().await; sleep(self.last_call).await } => None,
+            }
+        };
+        tokio::pin!(dispatched);
         let (session, dispatched) = tokio::select! {
             session = &mut session => {
                 match &session {
@@ -192,11 +201,11 @@ impl Plan {
                     Ok(Err(_)) => stop.leave.cancel(),
                     Ok(Ok(())) => {}
                 }
-                (session, dispatcher.await)
+                (session, dispatched.await)
             }
-            dispatched = &mut dispatcher => {
+            dispatched = &mut dispatched => {
                 // The dispatcher ends first only when it is cut or by a bug; either way nobody is left to handle events.
-                if dispatched.is_ok() {
+                if matches!(dispatched, Some(Ok(()))) {
                     tokio::select! {
                         () = link.all_written() => {}
                         () = sleep(self.last_call) => {}
@@ -208,11 +217,15 @@ impl Plan {
                 (session.unwrap_or(Ok(Ok(()))), dispatched)
             }
         };
+        if dispatched.is_none() {
+            // Waiting longer would mean waiting for ever: a thread cannot be taken away from a handler (G10).
+            error!(instance = &*id, "a handler blocks its thread and cannot be cut; the instance ends without it");
+        }
         shared.remove(&id);
         match (session, dispatched) {
-            (Err(crash), _) | (_, Err(crash)) => InstanceEnd::Crashed(crash),
-            (Ok(Err(error)), Ok(())) => InstanceEnd::Failed(error),
-            (Ok(Ok(())), Ok(())) => InstanceEnd::Ended,
+            (Err(crash), _) | (_, Some(Err(crash))) => InstanceEnd::Crashed(crash),
+            (Ok(Err(error)), _) => InstanceEnd::Failed(error),
+            (Ok(Ok(())), _) => InstanceEnd::Ended,
         }
     }
 

@@ -66,3 +66,50 @@ async fn a_durable_instance_resumes_its_session_and_takes_what_comes_before_the_
         rig.leave(broker).await;
     }
 }
+
+/// Lets a durable instance in whose session the broker has kept, and sees it leave without joining.
+async fn takes_leave(rig: &mut Rig) {
+    let mut broker = rig.connection().await;
+    assert!(!broker.expect_connect().await.connect.clean_start);
+    broker.send_connack(true, None).await;
+    assert_eq!(broker.accept_unsubscribe().await.filters, ["$share/g/t/#"]);
+    broker.accept_ping().await;
+    broker.expect_disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_durable_worker_told_to_leave_without_a_connection_comes_back_to_unsubscribe() {
+    for version in BOTH {
+        let mut config = durable(version);
+        config.mqtt.reconnect.min = Duration::from_secs(5);
+        let mut rig = Rig::with_handler(config, Fine);
+        rig.subscribed().await.cut();
+        settle().await;
+        rig.stop();
+        takes_leave(&mut rig).await;
+        rig.ended().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_durable_worker_that_loses_its_connection_before_the_unsuback_comes_back_to_unsubscribe() {
+    let mut rig = Rig::with_handler(durable(MqttVersion::V5), Fine);
+    let mut broker = rig.subscribed().await;
+    rig.stop();
+    broker.expect_unsubscribe().await;
+    broker.cut();
+    takes_leave(&mut rig).await;
+    rig.ended().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_durable_worker_whose_broker_stays_away_leaves_with_the_drains_deadline() {
+    let mut rig = Rig::with_handler(durable(MqttVersion::V5), Fine);
+    rig.subscribed().await.cut();
+    settle().await;
+    rig.stop();
+    let began = tokio::time::Instant::now();
+    let error = rig.ended().await.unwrap_err();
+    assert_eq!(error.kind(), RunErrorKind::DrainDeadline);
+    assert!(began.elapsed() <= Duration::from_secs(25), "{:?}", began.elapsed());
+}
