@@ -190,7 +190,7 @@ impl Connection {
     /// and hands events to it that nobody else would ask for. It connects once more and leaves in order.
     async fn may_go(&self) {
         self.leave.cancelled().await;
-        if !self.options.clean_start && self.parting.get() != Parting::KeepPlace {
+        if !self.options.clean_start && !self.parting.conclude(Parting::KeepPlace) {
             std::future::pending::<()>().await;
         }
     }
@@ -202,6 +202,9 @@ impl Connection {
         // DISCONNECT cannot say so there.
         let forgotten = !(for_good && !self.options.clean_start && self.options.version == MqttVersion::V3_1_1)
             || self.forget().await;
+        if forgotten {
+            self.parting.conclude(parting);
+        }
         match &self.place {
             Some(place) if for_good && forgotten => place.forget().await,
             Some(place) if parting != Parting::KeepPlace => place.settle(&[]).await,

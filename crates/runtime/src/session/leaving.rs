@@ -37,6 +37,8 @@ impl Running<'_> {
             turn.leaving = Leaving::Pausing;
             return Ok(());
         }
+        self.stopped_reading = false;
+        turn.undecoded = true;
         turn.subscriptions.leave();
         turn.leaving = Leaving::Unsubscribing;
         self.reconcile(turn)
@@ -48,11 +50,17 @@ impl Running<'_> {
     }
 
     /// The next step of leaving, if it is time for it.
-    pub(super) fn continue_leaving(&mut self, turn: &mut Turn) {
+    pub(super) fn continue_leaving(&mut self, turn: &mut Turn) -> Result<(), SessionError> {
         match turn.leaving {
+            // It was to be back in a moment, and is not any more.
+            Leaving::Pausing if self.parting.get() != Parting::KeepPlace => self.start_leaving(turn)?,
             Leaving::Pausing if self.window.occupied() == 0 && self.released.events == 0 => {
-                write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output);
-                turn.leaving = Leaving::Goodbye;
+                if self.parting.conclude(Parting::KeepPlace) {
+                    write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output);
+                    turn.leaving = Leaving::Goodbye;
+                } else {
+                    self.start_leaving(turn)?;
+                }
             }
             Leaving::Draining if !turn.clocks.awaits_answer() && self.is_idle(turn) => {
                 turn.clocks.ping(&mut self.wire.output);
@@ -67,5 +75,6 @@ impl Running<'_> {
             }
             _ => {}
         }
+        Ok(())
     }
 }

@@ -193,7 +193,7 @@ impl Running<'_> {
         if turn.undecoded {
             self.decode_burst(turn)?;
         }
-        self.continue_leaving(turn);
+        self.continue_leaving(turn).map_err(|error| (error, Reason::UNSPECIFIED))?;
         if !self.wire.output.is_empty() {
             turn.clocks.wrote_since_read();
         }

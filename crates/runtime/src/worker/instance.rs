@@ -127,6 +127,16 @@ impl Stop {
     pub(super) fn keeps_place(&self) -> bool {
         self.parting.get() == Parting::KeepPlace
     }
+
+    /// Whether it has left to be back in a moment.
+    pub(super) fn has_kept_place(&self) -> bool {
+        self.parting.is_done(Parting::KeepPlace)
+    }
+
+    /// Whether it was told to leave for good and the broker may still hold something for it.
+    pub(super) fn owes_farewell(&self) -> bool {
+        self.parting.get() == Parting::ForGood && !self.parting.is_done(Parting::ForGood)
+    }
 }
 
 impl Plan {
