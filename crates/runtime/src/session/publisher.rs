@@ -200,7 +200,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_ends_when_nobody_is_left_who_could_publish() {
         let config = Config::default();
-        let options = ConnectOptions::new(&config.mqtt, config.identity.mode, String::new()).for_publisher("p".into());
+        let options = ConnectOptions::new(&config, String::new()).for_publisher("p".into());
         let settings = Settings::new(&config, Vec::new());
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
         let (publisher, connection) =

@@ -246,7 +246,7 @@ impl<'a> Fleet<'a> {
         if slot < wanted {
             // It left for another of the same client ID to come, was left over, or broke.
             self.start(slot, delay, None);
-        } else if keeps_ids && member.stop.owes_farewell() && !is_gone {
+        } else if self.worker.config.is_durable() && member.stop.owes_farewell() && !is_gone {
             if delay.is_zero() {
                 delay = self.restart.next();
             }
