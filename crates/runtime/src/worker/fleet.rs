@@ -213,7 +213,7 @@ impl<'a> Fleet<'a> {
         if self.replacement.is_some_and(|replacement| replacement.old == serial || replacement.new == serial) {
             self.replacement = None;
         }
-        if member.begins.elapsed() >= STABLE {
+        if !member.leaving && member.begins.elapsed() >= STABLE {
             self.restart.reset();
         }
         let filled = self.members.iter().any(|other| other.seat.slot == slot && !other.leaving);
@@ -221,7 +221,7 @@ impl<'a> Fleet<'a> {
         let mut delay = Duration::ZERO;
         let mut is_gone = false;
         match end {
-            InstanceEnd::Ended => {}
+            InstanceEnd::Ended | InstanceEnd::Blocked => {}
             InstanceEnd::Failed(error) => {
                 let taken_over = error.reason() == Some(Reason::TAKEN_OVER);
                 if member.leaving {
@@ -320,6 +320,7 @@ impl<'a> Fleet<'a> {
         }
         let cut = self.stop.cut.clone();
         let drained = async {
+            let mut blocked = false;
             while let Some((serial, end)) = self.ends.next().await {
                 let at = self.members.iter().position(|member| member.seat.serial == serial);
                 let member = at.map(|at| self.members.swap_remove(at));
@@ -330,25 +331,28 @@ impl<'a> Fleet<'a> {
                             self.start(member.seat.slot, Duration::ZERO, Some(Parting::Group));
                         }
                     }
+                    InstanceEnd::Blocked => blocked = true,
                     InstanceEnd::Failed(error) => {
                         warn!(serial, error = report(&error), "an instance failed while leaving");
                     }
                     InstanceEnd::Crashed(crash) => error!(serial, error = %crash, "an instance crashed while leaving"),
                 }
             }
+            blocked
         };
         tokio::pin!(drained);
         let cause = tokio::select! {
             biased;
-            () = &mut drained => return Ok(()),
+            _ = &mut drained => return Ok(()),
             cause = ending.forced() => cause,
         };
         let before = worker.shared.status().abandoned;
         let open = worker.shared.unfinished_by_route();
         cut.cancel();
-        drained.await;
+        let blocked = drained.await;
         let status = worker.shared.status();
-        let cut = Cut { cause, deadline: ending.deadline, open, events: status.unfinished + status.abandoned - before };
+        let events = status.unfinished + status.abandoned - before;
+        let cut = Cut { cause, deadline: ending.deadline, open, events, blocked };
         Err(cut.error(all))
     }
 }
@@ -361,6 +365,8 @@ struct Cut {
     open: Vec<(Box<str>, u64)>,
     /// Events that stay unacknowledged.
     events: u64,
+    /// A handler blocks its thread: what it was given last is not counted yet.
+    blocked: bool,
 }
 
 impl Cut {
@@ -373,6 +379,10 @@ impl Cut {
             Cause::Asked => "the worker was asked a second time to end".to_owned(),
         };
         let text = match (events, self.cause) {
+            _ if self.blocked => format!(
+                "{when} while a handler blocked its thread; what it was given stays unacknowledged; \
+                 move what blocks to `tokio::task::spawn_blocking`"
+            ),
             (0, Cause::Deadline) => format!(
                 "{when} before the broker let every instance go; no event was unfinished, nothing is lost; \
                  look at the broker, or raise `drain.deadline`"

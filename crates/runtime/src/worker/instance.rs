@@ -91,6 +91,8 @@ pub(super) enum InstanceEnd {
     Failed(SessionError),
     /// A bug: one of its tasks panicked.
     Crashed(JoinError),
+    /// It was cut while a handler blocked its thread, and has ended without that handler.
+    Blocked,
 }
 
 /// Which instance of its worker it is.
@@ -234,6 +236,7 @@ impl Plan {
         shared.remove(&id);
         match (session, dispatched) {
             (Err(crash), _) | (_, Some(Err(crash))) => InstanceEnd::Crashed(crash),
+            (_, None) => InstanceEnd::Blocked,
             (Ok(Err(error)), _) => InstanceEnd::Failed(error),
             (Ok(Ok(())), _) => InstanceEnd::Ended,
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidemill_runtime::config::IdentityMode;
-use tidemill_runtime::{MqttVersion, RunErrorKind};
+use tidemill_runtime::{MqttVersion, Phase, RunErrorKind};
 
 use crate::support::*;
 
@@ -154,10 +154,10 @@ async fn a_durable_member_that_is_told_to_leave_while_it_is_being_replaced_gives
         let mut broker = rig.subscribed().await;
         broker.publish(1, "t/a", Q1, "x").await;
         let call = calls.next().await;
-        tokio::time::sleep(Duration::from_secs(115)).await;
-        let mut call = Some(call);
+        tokio::time::sleep(Duration::from_secs(85)).await;
+        until(|| rig.handle.status().instances[0].phase == Phase::Leaving).await;
         if finishes_first {
-            call.take().unwrap().ok();
+            call.ok();
             broker.expect_pubacks([1]).await;
             broker.expect_disconnect().await;
             rig.stop();
@@ -165,7 +165,7 @@ async fn a_durable_member_that_is_told_to_leave_while_it_is_being_replaced_gives
         } else {
             rig.stop();
             settle().await;
-            call.take().unwrap().ok();
+            call.ok();
             broker.expect_pubacks([1]).await;
             broker.accept_unsubscribe().await;
             broker.accept_ping().await;
