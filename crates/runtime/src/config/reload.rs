@@ -296,7 +296,10 @@ mod tests {
         let change = watch.take(Some(text.to_owned())).unwrap().unwrap();
         let elastic = &change.config.elastic;
         assert_eq!((elastic.grow_at.to_bits(), elastic.cool_down), (0.9_f64.to_bits(), Duration::from_secs(99)));
-        assert_eq!((change.applied, change.overridden), (vec!["elastic.grow_at".into()], vec!["elastic.cool_down".into()]));
+        assert_eq!(
+            (change.applied, change.overridden),
+            (vec!["elastic.grow_at".into()], vec!["elastic.cool_down".into()])
+        );
     }
 
     #[test]

@@ -9,9 +9,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use super::identity::Identity;
 use super::signal::Hangups;
 use super::state::Shared;
-use super::identity::Identity;
 use crate::config::{Config, FileWatch};
 use crate::profile;
 
