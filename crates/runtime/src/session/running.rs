@@ -190,10 +190,11 @@ impl Running<'_> {
     fn work(&mut self, turn: &mut Turn) -> Result<(), (SessionError, Reason)> {
         self.take_back(turn);
         self.outgoing.pump(self.settings.version, &mut self.wire.output, None);
+        self.continue_pausing(turn).map_err(|error| (error, Reason::UNSPECIFIED))?;
         if turn.undecoded {
             self.decode_burst(turn)?;
         }
-        self.continue_leaving(turn).map_err(|error| (error, Reason::UNSPECIFIED))?;
+        self.continue_leaving(turn);
         if !self.wire.output.is_empty() {
             turn.clocks.wrote_since_read();
         }

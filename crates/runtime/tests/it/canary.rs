@@ -217,6 +217,7 @@ async fn a_broker_that_is_not_reached_for_a_while_is_tried_all_the_same() {
     let broker = broker(Profile::Nats.quirks(), Access::default()).await;
     let mut config = verifying(MqttVersion::V3_1_1);
     config.mqtt.connect_timeout = Duration::from_secs(5);
+    config.mqtt.startup_timeout = Duration::ZERO;
     config.mqtt.reconnect.max = Duration::from_secs(1);
     let late = Late(broker, tokio::time::Instant::now() + Duration::from_secs(300));
     let worker = Worker::builder(config).connector(late).on_one_runtime().route("t/#", Fine).build().unwrap();

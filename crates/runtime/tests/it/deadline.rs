@@ -219,7 +219,7 @@ async fn a_handler_that_blocks_its_thread_does_not_keep_the_worker() {
     let released = std::sync::Mutex::new(released);
     let (blocks, mut blocked) = tokio::sync::mpsc::channel::<()>(1);
     let handler = does(move |_, _| {
-        drop(blocks.try_send(()));
+        let _ = blocks.try_send(());
         let _ = released.lock().unwrap().recv();
         Ok(())
     });
