@@ -215,7 +215,7 @@ async fn a_second_request_cuts_at_once() {
 /// blocked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_handler_that_blocks_its_thread_does_not_keep_the_worker() {
-    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
     let released = std::sync::Mutex::new(released);
     let (blocks, mut blocked) = tokio::sync::mpsc::channel::<()>(1);
     let handler = does(move |_, _| {
