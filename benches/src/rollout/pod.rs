@@ -54,7 +54,7 @@ pub(super) async fn run(args: &PodArgs) -> Result<(), Error> {
         .map_err(|error| Error::because("build the worker", error))?;
     let handle = worker.handle();
     tokio::spawn(async move {
-        let address = handle.admin_address().await;
+        let Some(address) = handle.admin_address().await else { return };
         let mut out = std::io::stdout();
         // Nobody listens any more when the pod was given up.
         let _ = writeln!(out, "{address}").and_then(|()| out.flush());

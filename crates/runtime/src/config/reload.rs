@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::units::{self, DurationText};
-use super::{Config, ConfigErrors, ConfigProblem, Loader};
+use super::{Config, ConfigErrors, ConfigProblem, ElasticConfig, Loader};
 
 /// What happens when the configuration file changes while the worker runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -90,6 +90,7 @@ pub(crate) struct FileWatch {
     loaded: Config,
     /// What the worker runs with.
     running: Config,
+    check: fn(&Config) -> Vec<ConfigProblem>,
 }
 
 impl fmt::Debug for FileWatch {
@@ -103,7 +104,12 @@ impl FileWatch {
     pub(crate) fn new(config: &Config) -> Option<Self> {
         let origin = Arc::clone(config.source.0.as_ref()?);
         let (seen, loaded) = (Some(origin.text.clone()), origin.loaded.clone());
-        Some(Self { origin, seen, loaded, running: config.clone() })
+        Some(Self { origin, seen, loaded, running: config.clone(), check: |_| Vec::new() })
+    }
+
+    /// Refuses also what `check` finds wrong with the configuration that would then hold.
+    pub(crate) fn with_check(self, check: fn(&Config) -> Vec<ConfigProblem>) -> Self {
+        Self { check, ..self }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -135,6 +141,7 @@ impl FileWatch {
         let change = self.compare(&loaded);
         change.config.validate()?;
         change.config.check_files()?;
+        ConfigErrors::check((self.check)(&change.config))?;
         self.loaded = loaded;
         self.running = change.config.clone();
         let silent = change.applied.is_empty() && change.at_next_start.is_empty() && change.overridden.is_empty();
@@ -176,11 +183,21 @@ impl FileWatch {
         if change.applied.iter().any(|key| key == "instances") {
             change.config.instances = loaded.instances;
         }
-        if change.applied.iter().any(|key| key.starts_with("elastic.")) {
-            change.config.elastic = loaded.elastic.clone();
+        if let Some(elastic) = with_keys(&self.running.elastic, &loaded.elastic, &change.applied) {
+            change.config.elastic = elastic;
         }
         change
     }
+}
+
+/// The settings with those of the given keys taken from others.
+fn with_keys(settings: &ElasticConfig, others: &ElasticConfig, keys: &[String]) -> Option<ElasticConfig> {
+    let mut table = Table::try_from(settings).ok()?;
+    let mut others = Table::try_from(others).ok()?;
+    for key in keys.iter().filter_map(|key| key.strip_prefix("elastic.")) {
+        table.insert(key.to_owned(), others.remove(key)?);
+    }
+    table.try_into().ok()
 }
 
 /// The values by their keys.
@@ -267,6 +284,34 @@ mod tests {
         let mut watch = FileWatch::new(&config).unwrap();
         let change = watch.take(Some("instances = 3".to_owned())).unwrap().unwrap();
         assert_eq!((change.config.instances, change.overridden), (Instances::Fixed(5), vec!["instances".to_owned()]));
+    }
+
+    #[test]
+    fn what_the_code_has_set_of_a_section_stays_set_when_the_file_changes_the_rest_of_it() {
+        let file = file("instances = 1\n[elastic]\ngrow_at = 0.7");
+        let mut config = load(&file);
+        config.elastic.cool_down = Duration::from_secs(99);
+        let mut watch = FileWatch::new(&config).unwrap();
+        let text = "instances = 1\n[elastic]\ngrow_at = 0.9\ncool_down = '1s'";
+        let change = watch.take(Some(text.to_owned())).unwrap().unwrap();
+        let elastic = &change.config.elastic;
+        assert_eq!((elastic.grow_at.to_bits(), elastic.cool_down), (0.9_f64.to_bits(), Duration::from_secs(99)));
+        assert_eq!(
+            (change.applied, change.overridden),
+            (vec!["elastic.grow_at".into()], vec!["elastic.cool_down".into()])
+        );
+    }
+
+    #[test]
+    fn what_is_checked_beside_the_configuration_refuses_a_change() {
+        let file = file("instances = 1\n[group]\nname = 'g'");
+        let check = |config: &Config| {
+            let wrong = config.instances.max() > 9;
+            wrong.then(|| ConfigProblem::new("instances", "too long", "fewer")).into_iter().collect()
+        };
+        let mut watch = FileWatch::new(&load(&file)).unwrap().with_check(check);
+        assert!(watch.take(Some("instances = 10\n[group]\nname = 'g'".to_owned())).is_err());
+        assert!(watch.take(Some("instances = 9\n[group]\nname = 'g'".to_owned())).unwrap().is_some());
     }
 
     #[test]

@@ -313,6 +313,13 @@ fn membership(config: &Config, report: &mut Report) {
         "in a broadcast every instance gets every event, so that more of them lighten no load",
         "set a number, or share the events with group.name",
     );
+    let (judges, holds) = (config.kill_switch.failure_ratio > 0.0, config.kill_switch.sink_breakers);
+    report.refuse(
+        !grouped && (judges || holds),
+        if judges { "kill_switch.failure_ratio" } else { "kill_switch.sink_breakers" },
+        "without a group nobody takes over the events of a route that is paused, so that they would be lost",
+        "set group.name, or switch it off",
+    );
     report.refuse(
         config.broadcast && config.group.name.is_some(),
         "broadcast",

@@ -1,7 +1,10 @@
 //! Settings that are allowed and that an operator should know about. Nothing here stops a worker.
 
+use std::time::Duration;
+
+use super::keys::dotted;
 use super::validate::Report;
-use super::{Config, ConfigProblem, IdentityMode, PlatformConfig};
+use super::{Config, ConfigProblem, IdentityMode, PlatformConfig, RetryConfig};
 use crate::profile;
 
 /// What is worth a line in the log at start.
@@ -43,6 +46,20 @@ pub(super) fn all(config: &Config) -> Vec<ConfigProblem> {
         "raise it or lower dispatch.timeout",
     );
     report.refuse(
+        !dispatch.stall_after.is_zero() && dispatch.stall_after.saturating_mul(3) < longest_retries(retry),
+        "retry.max_elapsed",
+        "in a full window an event is dead-lettered after 3 x dispatch.stall_after, before its retries are over",
+        "lower it or raise dispatch.stall_after",
+    );
+    for (name, sink) in &config.sinks {
+        report.refuse(
+            sink.write_timeout > drain.deadline,
+            &dotted(&["sinks".into(), name.clone(), "write_timeout".into()]),
+            "it is above drain.deadline, so that leaving cuts writes that are within their time",
+            "lower it or raise drain.deadline",
+        );
+    }
+    report.refuse(
         admin.enabled && !admin.listen.ip().is_loopback(),
         "admin.listen",
         "whoever reaches this address can read metrics and status",
@@ -56,4 +73,22 @@ pub(super) fn all(config: &Config) -> Vec<ConfigProblem> {
     );
     report.0.extend(profile::check::warning(config));
     report.0
+}
+
+/// For how long the attempts of one event may go on, by their waits alone. Zero where nothing bounds them, which has a
+/// warning of its own.
+fn longest_retries(retry: &RetryConfig) -> Duration {
+    if retry.max_attempts == 0 {
+        return retry.max_elapsed;
+    }
+    let (mut all, mut wait) = (Duration::ZERO, retry.min_delay.max(Duration::from_millis(1)));
+    for left in (1..retry.max_attempts).rev() {
+        if wait >= retry.max_delay {
+            all = all.saturating_add(retry.max_delay.saturating_mul(left));
+            break;
+        }
+        all = all.saturating_add(wait);
+        wait = wait.saturating_mul(2);
+    }
+    if retry.max_elapsed.is_zero() { all } else { all.min(retry.max_elapsed) }
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::codec::{self, Incoming};
 use super::connection::open;
-use super::error::SessionError;
+use super::error::{SessionError, SessionErrorKind};
 use super::handshake::{ConnectOptions, write_disconnect, write_subscribe};
 use super::outgoing::write_publish;
 use super::reason::Reason;
@@ -72,7 +72,8 @@ pub(crate) async fn send_canary(
         }
         Err(_) => {
             connector.unusable(turn);
-            return Ok(Verdict::Cut);
+            let text = format!("no connection within {connect_timeout:?}");
+            return Err(SessionError::new(SessionErrorKind::Timeout, text));
         }
     };
     let mut canary = Canary { wire: opened.wire, settings: &settings, shared, plain };

@@ -124,6 +124,7 @@ impl Connection {
                         released: &mut released,
                         strays: kept.map(|place| place.strays(&self.settings.filters)).unwrap_or_default(),
                         stopped_reading: false,
+                        instance: &client_id,
                     };
                     let end = tokio::select! {
                         biased;
@@ -185,11 +186,11 @@ impl Connection {
 
 impl Connection {
     /// Waits until it is told to leave and can do so without a session. An ephemeral one can: nothing is unacknowledged
-    /// between sessions. One whose session lives on and that leaves for good cannot: the broker holds a subscription and
-    /// perhaps events for it, which nobody else would ever ask for. It connects once more and leaves in order.
+    /// between sessions. One whose session lives on cannot, unless it is back in a moment: the broker holds a subscription
+    /// and hands events to it that nobody else would ask for. It connects once more and leaves in order.
     async fn may_go(&self) {
         self.leave.cancelled().await;
-        if !self.options.clean_start && self.parting.get() == Parting::ForGood {
+        if !self.options.clean_start && !self.parting.conclude(Parting::KeepPlace) {
             std::future::pending::<()>().await;
         }
     }
@@ -201,6 +202,9 @@ impl Connection {
         // DISCONNECT cannot say so there.
         let forgotten = !(for_good && !self.options.clean_start && self.options.version == MqttVersion::V3_1_1)
             || self.forget().await;
+        if forgotten {
+            self.parting.conclude(parting);
+        }
         match &self.place {
             Some(place) if for_good && forgotten => place.forget().await,
             Some(place) if parting != Parting::KeepPlace => place.settle(&[]).await,

@@ -37,6 +37,8 @@ impl Running<'_> {
             turn.leaving = Leaving::Pausing;
             return Ok(());
         }
+        self.stopped_reading = false;
+        turn.undecoded = true;
         turn.subscriptions.leave();
         turn.leaving = Leaving::Unsubscribing;
         self.reconcile(turn)
@@ -47,13 +49,25 @@ impl Running<'_> {
         self.window.occupied() == 0 && self.released.events == 0 && self.outgoing.is_idle() && !turn.undecoded
     }
 
+    /// Goes when everything is finished, if the place is still to be kept; otherwise it begins to leave anew. Before
+    /// anything is decoded: that is to be taken in then.
+    pub(super) fn continue_pausing(&mut self, turn: &mut Turn) -> Result<(), SessionError> {
+        if turn.leaving != Leaving::Pausing {
+            return Ok(());
+        }
+        let finished = self.window.occupied() == 0 && self.released.events == 0;
+        if finished && self.parting.conclude(Parting::KeepPlace) {
+            write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output);
+            turn.leaving = Leaving::Goodbye;
+        } else if self.parting.get() != Parting::KeepPlace {
+            self.start_leaving(turn)?;
+        }
+        Ok(())
+    }
+
     /// The next step of leaving, if it is time for it.
     pub(super) fn continue_leaving(&mut self, turn: &mut Turn) {
         match turn.leaving {
-            Leaving::Pausing if self.window.occupied() == 0 && self.released.events == 0 => {
-                write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output);
-                turn.leaving = Leaving::Goodbye;
-            }
             Leaving::Draining if !turn.clocks.awaits_answer() && self.is_idle(turn) => {
                 turn.clocks.ping(&mut self.wire.output);
                 turn.leaving = Leaving::Barrier;

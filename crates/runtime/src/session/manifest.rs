@@ -32,7 +32,11 @@ struct Content {
 #[derive(Debug)]
 pub(crate) struct Manifest {
     path: PathBuf,
+    /// Never locked over a write: sessions look here.
     content: Mutex<Content>,
+    /// Held while the file is written, so that what is written last is what is true last. Whether it says less than
+    /// `content`.
+    behind: Mutex<bool>,
 }
 
 impl Manifest {
@@ -62,7 +66,7 @@ impl Manifest {
                 return Err(wrong(why, "name a directory that this process may read and write"));
             }
         };
-        let manifest = Self { path, content: Mutex::new(content.clone()) };
+        let manifest = Self { path, content: Mutex::new(content.clone()), behind: Mutex::new(false) };
         manifest.write(&content).map_err(|error| {
             let why = format!("{} cannot be written: {error}", manifest.path.display());
             wrong(why, "name a directory that this process may read and write")
@@ -85,26 +89,33 @@ impl Manifest {
         let mut file = fs::File::create(&beside)?;
         file.write_all(&serde_json::to_vec_pretty(content)?)?;
         file.sync_all()?;
-        fs::rename(&beside, &self.path)
+        fs::rename(&beside, &self.path)?;
+        // The new name has to outlive a loss of power too.
+        self.path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
     }
 
-    /// Changes what stands there, if it is a change. Blocks.
+    /// Changes what stands there, if it is a change or an earlier one could not be written. Blocks.
     fn change(&self, change: impl FnOnce(&mut Content)) {
-        // Held while it is written: what is written last has to be what is true last.
-        let mut content = self.lock();
-        let mut changed = content.clone();
-        change(&mut changed);
-        if changed == *content {
-            return;
-        }
-        if let Err(error) = self.write(&changed) {
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = {
+            let mut content = self.lock();
+            let mut changed = content.clone();
+            change(&mut changed);
+            if changed == *content && !*behind {
+                return;
+            }
+            content.clone_from(&changed);
+            changed
+        };
+        let written = self.write(&changed);
+        *behind = written.is_err();
+        if let Err(error) = written {
             warn!(
                 file = %self.path.display(),
                 error = %error,
                 "what the broker holds for this replica cannot be written down; a later start may leave some of it there"
             );
         }
-        *content = changed;
     }
 }
 
@@ -186,6 +197,28 @@ mod tests {
         assert_eq!(open().slots(), [3], "a session without subscriptions");
         second.forget().await;
         assert!(open().slots().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_write_that_failed_is_made_up_for_by_the_next_change_even_if_it_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("state");
+        let manifest = Arc::new(Manifest::open(&inner, "r").unwrap());
+        let place = Place::new(&manifest, 0);
+        fs::remove_dir_all(&inner).unwrap();
+        place.expect(&texts(&["a"])).await;
+        assert_eq!(place.strays(&[]), ["a"], "it is known all the same");
+        fs::create_dir(&inner).unwrap();
+        place.expect(&texts(&["a"])).await;
+        assert_eq!(Manifest::open(&inner, "r").unwrap().slots(), [0]);
+    }
+
+    #[test]
+    fn what_stands_there_can_be_looked_at_while_the_file_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let manifest = Arc::new(Manifest::open(directory.path(), "r").unwrap());
+        let _writing = manifest.behind.lock().unwrap();
+        assert!(Place::new(&manifest, 0).strays(&[]).is_empty() && manifest.slots().is_empty());
     }
 
     #[test]

@@ -15,17 +15,51 @@ pub(crate) enum Parting {
     KeepPlace,
 }
 
-/// A [`Parting`] that the one who asks to leave sets, and the session reads when it comes to that.
+/// A [`Parting`] that the one who asks to leave sets, and the session reads when it comes to that. Once the session has
+/// left it stays as it was done.
 #[derive(Debug, Default)]
 pub(crate) struct PartingCell(AtomicU8);
 
+/// Beside the parting: the client has left so.
+const DONE: u8 = 0x80;
+
 impl PartingCell {
     pub(crate) fn set(&self, parting: Parting) {
-        self.0.store(parting as u8, Ordering::Release);
+        let set = |old: u8| (old & DONE == 0).then_some(parting as u8);
+        // It fails where the client has left.
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, set);
     }
 
     pub(crate) fn get(&self) -> Parting {
-        let value = self.0.load(Ordering::Acquire);
+        let value = self.0.load(Ordering::Acquire) & !DONE;
         [Parting::ForGood, Parting::KeepPlace].into_iter().find(|parting| *parting as u8 == value).unwrap_or_default()
+    }
+
+    /// The client leaves so, unless it is asked by now to leave another way.
+    pub(crate) fn conclude(&self, parting: Parting) -> bool {
+        let done = |old: u8| (old & !DONE == parting as u8).then_some(old | DONE);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, done).is_ok()
+    }
+
+    /// Whether the client has left so.
+    pub(crate) fn is_done(&self, parting: Parting) -> bool {
+        self.0.load(Ordering::Acquire) == parting as u8 | DONE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_can_change_until_it_is_done() {
+        let cell = PartingCell::default();
+        cell.set(Parting::KeepPlace);
+        assert!(!cell.conclude(Parting::Group) && !cell.is_done(Parting::KeepPlace));
+        cell.set(Parting::Group);
+        assert!(!cell.conclude(Parting::KeepPlace), "asked otherwise in between");
+        assert!(cell.conclude(Parting::Group) && cell.conclude(Parting::Group));
+        cell.set(Parting::ForGood);
+        assert!(cell.is_done(Parting::Group) && cell.get() == Parting::Group);
     }
 }

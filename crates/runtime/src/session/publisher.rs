@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidemill_core::{Publication, report};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::link::Link;
 use super::outgoing::{Outgoing, Receipt, Request};
@@ -18,13 +18,16 @@ use super::{Backoff, ConnectOptions, Connection, Phase, PublishError};
 use crate::config::{Config, ConfigProblem};
 use crate::error::BuildError;
 
-/// Publishes events over a connection of its own. Cloning shares the connection.
+/// Publishes events over a connection of its own. Cloning shares the connection; when the last clone is dropped, it is
+/// closed as [`close`](Self::close) does, and nobody waits for that.
 #[derive(Clone)]
 pub struct Publisher {
     requests: mpsc::Sender<Request>,
     status: Arc<Status>,
     leave: CancellationToken,
     force: CancellationToken,
+    /// Without anybody who could publish the connection serves nobody.
+    _last: Arc<DropGuard>,
 }
 
 impl fmt::Debug for Publisher {
@@ -85,10 +88,12 @@ impl Publisher {
         backoff: &Backoff,
     ) -> (Self, Connection) {
         let (requests, receiver) = mpsc::channel(QUEUE);
+        let leave = CancellationToken::new();
         let publisher = Self {
             requests,
             status: Arc::new(Status::default()),
-            leave: CancellationToken::new(),
+            _last: Arc::new(leave.clone().drop_guard()),
+            leave,
             force: CancellationToken::new(),
         };
         let connection = Connection {
@@ -169,5 +174,42 @@ impl Publisher {
     /// Closes the connection at once; what waits fails with [`PublishError::Closed`].
     pub fn abort(&self) {
         self.force.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tidemill_core::async_trait;
+
+    use super::super::SessionError;
+    use super::super::transport::BoxStream;
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nowhere;
+
+    #[async_trait]
+    impl Connector for Nowhere {
+        async fn connect(&self) -> Result<BoxStream, SessionError> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_when_nobody_is_left_who_could_publish() {
+        let config = Config::default();
+        let options = ConnectOptions::new(&config, String::new()).for_publisher("p".into());
+        let settings = Settings::new(&config, Vec::new());
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
+        let (publisher, connection) =
+            Publisher::prepare(Arc::new(Nowhere), options, &settings, Duration::from_secs(1), &backoff);
+        let mut running = tokio::spawn(connection.run());
+        let clone = publisher.clone();
+        drop(publisher);
+        assert!(tokio::time::timeout(Duration::from_secs(60), &mut running).await.is_err());
+        drop(clone);
+        tokio::time::timeout(Duration::from_secs(60), running).await.unwrap().unwrap().unwrap();
     }
 }

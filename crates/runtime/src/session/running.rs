@@ -13,6 +13,7 @@ use tidemill_core::QoS;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::aliases::Aliases;
 use super::codec::{self, Incoming, Publish};
@@ -35,6 +36,9 @@ use crate::config::Overflow;
 const GOODBYE: Duration = Duration::from_millis(500);
 /// How long the broker may take to close a connection on which something was left unread.
 const LAST_READ: Duration = Duration::from_secs(5);
+
+/// A dispatcher that takes nothing for so long is not merely busy.
+const STANDSTILL: Duration = Duration::from_secs(10);
 
 /// How a session ended.
 #[derive(Debug)]
@@ -66,6 +70,8 @@ pub(crate) struct Running<'a> {
     pub(crate) strays: Vec<String>,
     /// Whatever else comes is for the next session.
     pub(crate) stopped_reading: bool,
+    /// Its client ID, for the log.
+    pub(crate) instance: &'a str,
 }
 
 /// QoS 0 events that were handed over and are not finished.
@@ -85,6 +91,10 @@ pub(super) struct Turn {
     finished: Finished,
     /// The input buffer may hold a whole packet that was not decoded for want of room.
     pub(super) undecoded: bool,
+    /// Since when the window is full and how often the dispatcher had taken something by then.
+    full: Option<(Instant, u64)>,
+    /// The log says that the dispatcher stands still.
+    told: bool,
 }
 
 impl Running<'_> {
@@ -99,6 +109,8 @@ impl Running<'_> {
             deliveries: Vec::new(),
             finished: Finished::default(),
             undecoded: true,
+            full: None,
+            told: false,
         };
         // Who has come only to leave must not join first.
         let begun = if leave.is_cancelled() { self.start_leaving(&mut turn) } else { self.reconcile(&mut turn) };
@@ -178,6 +190,7 @@ impl Running<'_> {
     fn work(&mut self, turn: &mut Turn) -> Result<(), (SessionError, Reason)> {
         self.take_back(turn);
         self.outgoing.pump(self.settings.version, &mut self.wire.output, None);
+        self.continue_pausing(turn).map_err(|error| (error, Reason::UNSPECIFIED))?;
         if turn.undecoded {
             self.decode_burst(turn)?;
         }
@@ -364,8 +377,28 @@ impl Running<'_> {
         turn.clocks.next_deadline(turn.subscriptions.deadline())
     }
 
+    /// A window that stays full because nobody takes anything out of it is told, once (G11).
+    fn look_at_dispatcher(&self, turn: &mut Turn, now: Instant) {
+        let taken = self.link.taken();
+        match turn.full {
+            _ if self.has_room() || !self.link.has_inbound() => turn.full = None,
+            Some((since, before)) if taken == before => {
+                if !turn.told && now - since >= STANDSTILL {
+                    turn.told = true;
+                    warn!(
+                        instance = self.instance,
+                        since = ?(now - since),
+                        "the window is full and the dispatcher has taken nothing; a handler blocks its thread"
+                    );
+                }
+            }
+            _ => (turn.full, turn.told) = (Some((now, taken)), false),
+        }
+    }
+
     fn tick(&mut self, turn: &mut Turn) -> Result<(), SessionError> {
         let now = Instant::now();
+        self.look_at_dispatcher(turn, now);
         let reading = turn.clocks.has_read_on(self.may_read());
         if turn.subscriptions.deadline().is_some_and(|until| now >= until) {
             if reading {

@@ -9,7 +9,7 @@ use tidemill_core::{Handler, Sink};
 use super::broker_sink;
 use super::ending::share;
 use super::identity::Identity;
-use super::instance::{Plan, RoutePlan, Seat};
+use super::instance::{Plan, RoutePlan};
 use super::route::Route;
 use super::run::{SinkPlan, Worker};
 use super::state::Shared;
@@ -30,8 +30,6 @@ use crate::sink::SinkState;
 pub(super) const DEAD_LETTERS: &str = "dead_letters";
 /// Name of the built-in sink for what handlers publish.
 pub(super) const PUBLISH: &str = "publish";
-/// Stands for the serial number of an instance that was replaced very often, where the length of IDs is checked.
-const HIGH_SERIAL: u64 = 99_999;
 
 /// Builds a [`Worker`].
 #[must_use = "a builder does nothing until `build` is called"]
@@ -161,9 +159,7 @@ impl WorkerBuilder {
         #[cfg(not(feature = "platform"))]
         let applied = given.clone();
         let config = &applied;
-        let last = Seat { slot: config.instances.max().saturating_sub(1), serial: HIGH_SERIAL };
-        let longest_id = Identity::new(config).instance_id(last);
-        problems.append(&mut profile::check::limits(config, &longest_id, &wanted));
+        problems.append(&mut profile::check::limits(config, &Identity::longest_id(config), &wanted));
         let share = config.group.name.as_deref().and_then(|name| ShareName::new(name).ok());
         let connector = match self.connector {
             Some(connector) => Some(connector),

@@ -24,6 +24,9 @@ use super::run::Worker;
 use crate::error::{RunError, RunErrorKind};
 use crate::session::{Backoff, Parting, Phase, Reason, SessionError, Status};
 
+/// An instance that ran for so long shows that all is well: the next wait starts small again.
+const STABLE: Duration = Duration::from_secs(60);
+
 type Ends<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = (u64, InstanceEnd)> + Send + 'a>>>;
 
 /// An instance that has not ended.
@@ -33,6 +36,8 @@ struct Member {
     stop: Stop,
     status: Arc<Status>,
     leaving: bool,
+    /// When it begins to run.
+    begins: Instant,
     /// When it is replaced; `None`: never.
     expires: Option<Instant>,
 }
@@ -119,7 +124,7 @@ impl<'a> Fleet<'a> {
         let keeps_ids = self.worker.plan.keeps_ids();
         for slot in 0..count {
             if !self.members.iter().any(|member| member.seat.slot == slot && (keeps_ids || !member.leaving)) {
-                self.start(slot, Duration::ZERO);
+                self.start(slot, Duration::ZERO, None);
             }
         }
         let surplus: Vec<u64> = self
@@ -133,31 +138,41 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Ends the sessions that an earlier run of this replica left on the broker: each is taken over, what it holds is
-    /// handled, and it leaves for good.
+    /// Ends the sessions that an earlier run of this replica left on the broker.
     fn clear_ghosts(&mut self, count: u32) {
         for slot in self.worker.plan.ghosts(count) {
             info!(slot, "an earlier run left a session on the broker: it is emptied and ended");
-            let serial = self.start(slot, Duration::ZERO);
-            self.leave(serial, Parting::ForGood);
+            self.clear(slot, Duration::ZERO);
         }
     }
 
-    fn start(&mut self, slot: u32, delay: Duration) -> u64 {
+    /// Takes over the session that the broker keeps for a slot, handles what it holds, and ends it for good.
+    fn clear(&mut self, slot: u32, delay: Duration) {
+        self.start(slot, delay, Some(Parting::ForGood));
+    }
+
+    /// Starts an instance after a delay, which ends early when it is told to leave; with a parting it comes only to leave.
+    fn start(&mut self, slot: u32, delay: Duration, parting: Option<Parting>) -> u64 {
         let seat = Seat { slot, serial: self.next_serial };
         self.next_serial += 1;
         let stop = self.stop.child();
         let status = Arc::new(Status::default());
         let age = self.worker.config.mqtt.max_connection_age;
-        let expires = (!age.is_zero()).then(|| Instant::now() + delay + age.mul_f64(0.9 + 0.2 * fastrand::f64()));
-        let member = Member { seat, stop: stop.clone(), status: Arc::clone(&status), leaving: false, expires };
-        self.members.push(member);
+        let begins = Instant::now() + delay;
+        let expires = (!age.is_zero()).then(|| begins + age.mul_f64(0.9 + 0.2 * fastrand::f64()));
+        let (leaving, shown) = (parting.is_some(), Arc::clone(&status));
+        self.members.push(Member { seat, stop: stop.clone(), status: shown, leaving, begins, expires });
         let (worker, io, outlets) = (self.worker, self.io, self.outlets);
         let deadline = worker.config.drain.deadline;
         let all_leave = self.stop.leave.clone();
         self.ends.push(Box::pin(async move {
-            if !delay.is_zero() {
-                sleep(delay).await;
+            tokio::select! {
+                () = sleep_until(begins) => {}
+                // One with a session on the broker still has to give up its place there.
+                () = stop.leave.cancelled() => {}
+            }
+            if let Some(parting) = parting {
+                stop.leave(parting);
             }
             let run = worker.plan.run(io, &worker.shared, outlets, seat, status, stop.clone());
             tokio::pin!(run);
@@ -198,42 +213,48 @@ impl<'a> Fleet<'a> {
         if self.replacement.is_some_and(|replacement| replacement.old == serial || replacement.new == serial) {
             self.replacement = None;
         }
+        if !member.leaving && member.begins.elapsed() >= STABLE {
+            self.restart.reset();
+        }
         let filled = self.members.iter().any(|other| other.seat.slot == slot && !other.leaving);
+        let keeps_ids = self.worker.plan.keeps_ids();
+        let mut delay = Duration::ZERO;
+        let mut is_gone = false;
         match end {
-            InstanceEnd::Failed(error)
-                if !member.leaving && error.reason() == Some(Reason::TAKEN_OVER) && !self.worker.plan.keeps_ids() =>
-            {
-                warn!(slot, "another client took over this instance's ID; it joins again under a new one");
-                if slot < wanted && !filled {
-                    let delay = self.restart.next();
-                    self.start(slot, delay);
-                }
-            }
-            InstanceEnd::Failed(error) if !member.leaving => return Some(unusable(error)),
+            InstanceEnd::Ended | InstanceEnd::Blocked => {}
             InstanceEnd::Failed(error) => {
-                warn!(slot, error = report(&error), "an instance failed while leaving");
-                if slot < wanted && !filled {
-                    let delay = self.restart.next();
-                    self.start(slot, delay);
+                let taken_over = error.reason() == Some(Reason::TAKEN_OVER);
+                if member.leaving {
+                    warn!(slot, error = report(&error), "an instance failed while leaving");
+                    // Another process runs under its ID, and has its session.
+                    is_gone = taken_over;
+                } else if taken_over && !keeps_ids {
+                    warn!(slot, "another client took over this instance's ID; it joins again under a new one");
+                } else {
+                    return Some(unusable(error));
                 }
+                delay = self.restart.next();
             }
             InstanceEnd::Crashed(crash) => {
                 error!(slot, error = %crash, "an instance crashed; this is a defect; starting it again");
-                if slot < wanted && !filled {
-                    let delay = self.restart.next();
-                    self.start(slot, delay);
-                }
+                delay = self.restart.next();
             }
-            // It left for another of the same client ID to come, or was left over.
-            InstanceEnd::Ended if slot < wanted && !filled => {
-                self.start(slot, Duration::ZERO);
+        }
+        if filled {
+            return None;
+        }
+        if slot < wanted {
+            // It left for another of the same client ID to come, was left over, or broke.
+            self.start(slot, delay, None);
+        } else if self.worker.config.is_durable() && member.stop.owes_farewell() && !is_gone {
+            if delay.is_zero() {
+                delay = self.restart.next();
             }
+            warn!(slot, ?delay, "an instance did not end its session on the broker; it tries again");
+            self.clear(slot, delay);
+        } else if member.stop.keeps_place() {
             // It would be back, but is not wanted any more: what the broker keeps for it must not stay there.
-            InstanceEnd::Ended if member.stop.keeps_place() && !filled => {
-                let serial = self.start(slot, Duration::ZERO);
-                self.leave(serial, Parting::ForGood);
-            }
-            InstanceEnd::Ended => {}
+            self.clear(slot, delay);
         }
         None
     }
@@ -263,7 +284,7 @@ impl<'a> Fleet<'a> {
             self.leave(old.serial, if waits { Parting::KeepPlace } else { Parting::Group });
             return;
         }
-        let new = self.start(old.slot, Duration::ZERO);
+        let new = self.start(old.slot, Duration::ZERO, None);
         self.replacement = Some(Replacement { old: old.serial, new });
     }
 
@@ -293,31 +314,45 @@ impl<'a> Fleet<'a> {
         let (worker, all) = (self.worker, self.members.len());
         info!(deadline = ?ending.deadline, "worker leaves its group");
         self.stop.leave(Parting::Group);
-        let mut ended = 0;
+        // Nobody will be back in a moment.
+        for member in self.members.iter().filter(|member| member.stop.keeps_place()) {
+            member.stop.leave(Parting::Group);
+        }
+        let cut = self.stop.cut.clone();
         let drained = async {
+            let mut blocked = false;
             while let Some((serial, end)) = self.ends.next().await {
-                ended += 1;
+                let at = self.members.iter().position(|member| member.seat.serial == serial);
+                let member = at.map(|at| self.members.swap_remove(at));
                 match end {
-                    InstanceEnd::Ended => {}
+                    // It had gone before it could be told: it comes back to give up its place.
+                    InstanceEnd::Ended => {
+                        if let Some(member) = member.filter(|member| member.stop.has_kept_place()) {
+                            self.start(member.seat.slot, Duration::ZERO, Some(Parting::Group));
+                        }
+                    }
+                    InstanceEnd::Blocked => blocked = true,
                     InstanceEnd::Failed(error) => {
                         warn!(serial, error = report(&error), "an instance failed while leaving");
                     }
                     InstanceEnd::Crashed(crash) => error!(serial, error = %crash, "an instance crashed while leaving"),
                 }
             }
+            blocked
         };
         tokio::pin!(drained);
         let cause = tokio::select! {
             biased;
-            () = &mut drained => return Ok(()),
+            _ = &mut drained => return Ok(()),
             cause = ending.forced() => cause,
         };
         let before = worker.shared.status().abandoned;
         let open = worker.shared.unfinished_by_route();
-        self.stop.cut.cancel();
-        drained.await;
+        cut.cancel();
+        let blocked = drained.await;
         let status = worker.shared.status();
-        let cut = Cut { cause, deadline: ending.deadline, open, events: status.unfinished + status.abandoned - before };
+        let events = status.unfinished + status.abandoned - before;
+        let cut = Cut { cause, deadline: ending.deadline, open, events, blocked };
         Err(cut.error(all))
     }
 }
@@ -330,6 +365,8 @@ struct Cut {
     open: Vec<(Box<str>, u64)>,
     /// Events that stay unacknowledged.
     events: u64,
+    /// A handler blocks its thread: what it was given last is not counted yet.
+    blocked: bool,
 }
 
 impl Cut {
@@ -342,6 +379,10 @@ impl Cut {
             Cause::Asked => "the worker was asked a second time to end".to_owned(),
         };
         let text = match (events, self.cause) {
+            _ if self.blocked => format!(
+                "{when} while a handler blocked its thread; what it was given stays unacknowledged; \
+                 move what blocks to `tokio::task::spawn_blocking`"
+            ),
             (0, Cause::Deadline) => format!(
                 "{when} before the broker let every instance go; no event was unfinished, nothing is lost; \
                  look at the broker, or raise `drain.deadline`"

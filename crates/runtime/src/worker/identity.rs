@@ -9,6 +9,8 @@ use crate::config::Config;
 /// Letters and digits without vowels, so that no word appears by chance, and without look-alikes.
 const ALPHABET: &[u8] = b"bcdfghjkmnpqrstvwxz23456789";
 const RANDOM_LEN: usize = 8;
+/// Stands for the serial number of an instance that was replaced very often, where the length of IDs is checked.
+const HIGH_SERIAL: u64 = 99_999;
 
 /// Who the instances of this worker are.
 #[derive(Clone, Debug)]
@@ -36,6 +38,12 @@ impl Identity {
             #[cfg(feature = "platform")]
             platform: crate::platform::Membership::of(config),
         }
+    }
+
+    /// An ID as long as any that an instance of such a worker gets.
+    pub(super) fn longest_id(config: &Config) -> String {
+        let last = Seat { slot: config.instances.max().saturating_sub(1), serial: HIGH_SERIAL };
+        Self::new(config).instance_id(last)
     }
 
     /// Whether an instance and its replacement have the same client ID, so that they cannot be connected at one time.

@@ -10,6 +10,7 @@ use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::error;
 
 use super::identity::Identity;
 use super::io_threads::IoThreads;
@@ -90,6 +91,8 @@ pub(super) enum InstanceEnd {
     Failed(SessionError),
     /// A bug: one of its tasks panicked.
     Crashed(JoinError),
+    /// It was cut while a handler blocked its thread, and has ended without that handler.
+    Blocked,
 }
 
 /// Which instance of its worker it is.
@@ -125,6 +128,16 @@ impl Stop {
     /// Whether it was told to be back in a moment.
     pub(super) fn keeps_place(&self) -> bool {
         self.parting.get() == Parting::KeepPlace
+    }
+
+    /// Whether it has left to be back in a moment.
+    pub(super) fn has_kept_place(&self) -> bool {
+        self.parting.is_done(Parting::KeepPlace)
+    }
+
+    /// Whether it was told to leave for good and the broker may still hold something for it.
+    pub(super) fn owes_farewell(&self) -> bool {
+        self.parting.get() == Parting::ForGood && !self.parting.is_done(Parting::ForGood)
     }
 }
 
@@ -184,6 +197,14 @@ impl Plan {
         shared.add(Member { id: Arc::clone(&id), status, link: Arc::clone(&link), busy });
         let mut session = AbortOnDropHandle::new(io.spawn(seat.slot as usize, connection.run()));
         let mut dispatcher = AbortOnDropHandle::new(tokio::spawn(dispatcher.run()));
+        let dispatched = async {
+            tokio::select! {
+                biased;
+                dispatched = &mut dispatcher => Some(dispatched),
+                () = async { stop.cut.cancelled().await; sleep(self.last_call).await } => None,
+            }
+        };
+        tokio::pin!(dispatched);
         let (session, dispatched) = tokio::select! {
             session = &mut session => {
                 match &session {
@@ -192,11 +213,11 @@ impl Plan {
                     Ok(Err(_)) => stop.leave.cancel(),
                     Ok(Ok(())) => {}
                 }
-                (session, dispatcher.await)
+                (session, dispatched.await)
             }
-            dispatched = &mut dispatcher => {
+            dispatched = &mut dispatched => {
                 // The dispatcher ends first only when it is cut or by a bug; either way nobody is left to handle events.
-                if dispatched.is_ok() {
+                if matches!(dispatched, Some(Ok(()))) {
                     tokio::select! {
                         () = link.all_written() => {}
                         () = sleep(self.last_call) => {}
@@ -208,11 +229,16 @@ impl Plan {
                 (session.unwrap_or(Ok(Ok(()))), dispatched)
             }
         };
+        if dispatched.is_none() {
+            // Waiting longer would mean waiting for ever: a thread cannot be taken away from a handler (G10).
+            error!(instance = &*id, "a handler blocks its thread and cannot be cut; the instance ends without it");
+        }
         shared.remove(&id);
         match (session, dispatched) {
-            (Err(crash), _) | (_, Err(crash)) => InstanceEnd::Crashed(crash),
-            (Ok(Err(error)), Ok(())) => InstanceEnd::Failed(error),
-            (Ok(Ok(())), Ok(())) => InstanceEnd::Ended,
+            (Err(crash), _) | (_, Some(Err(crash))) => InstanceEnd::Crashed(crash),
+            (_, None) => InstanceEnd::Blocked,
+            (Ok(Err(error)), _) => InstanceEnd::Failed(error),
+            (Ok(Ok(())), _) => InstanceEnd::Ended,
         }
     }
 

@@ -9,9 +9,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use super::identity::Identity;
 use super::signal::Hangups;
 use super::state::Shared;
 use crate::config::{Config, FileWatch};
+use crate::profile;
 
 /// A file that stays the same for so long is not being written.
 const SETTLED: Duration = Duration::from_millis(200);
@@ -19,9 +21,11 @@ const SETTLED: Duration = Duration::from_millis(200);
 /// Watches the file for ever. Dropping the future leaves everything as it stands.
 pub(super) async fn watch(config: &Config, shared: &Shared) {
     let every = config.reload.every;
-    let Some(mut file) = FileWatch::new(config).filter(|_| !every.is_zero()) else {
+    let Some(file) = FileWatch::new(config).filter(|_| !every.is_zero()) else {
         return std::future::pending().await;
     };
+    // More instances may have longer IDs.
+    let mut file = file.with_check(|config| profile::check::limits(config, &Identity::longest_id(config), &[]));
     let mut hangups = Hangups::listen();
     loop {
         let asked = tokio::select! {

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tidemill_core::{Sink, report};
+use tidemill_core::{Handler, Sink, report};
 use tokio::time::{Instant, sleep, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
@@ -51,6 +51,8 @@ pub struct Worker {
     sinks: Vec<SinkPlan>,
     pub(super) shared: Arc<Shared>,
     advice: Vec<ConfigProblem>,
+    /// Tells the handles when the worker is gone, however it ends.
+    _ended: DropGuard,
 }
 
 impl fmt::Debug for Worker {
@@ -88,7 +90,8 @@ impl Worker {
         shared: Arc<Shared>,
         advice: Vec<ConfigProblem>,
     ) -> Self {
-        Self { config, given, plan: Arc::new(plan), sinks, shared, advice }
+        let ended = shared.ended.clone().drop_guard();
+        Self { config, given, plan: Arc::new(plan), sinks, shared, advice, _ended: ended }
     }
 
     /// What is allowed and worth a word, in the configuration, the routes and the sinks; logged at the start.
@@ -108,6 +111,9 @@ impl Worker {
     /// Runs until `shutdown` is ready, then leaves the group without loss, within `drain.deadline`. What is unfinished then
     /// is cut, within `drain.force`; with [`shutdown_signal`](crate::shutdown_signal) a second signal cuts it at once.
     ///
+    /// A handler that blocks its thread cannot be cut. This ends without it all the same, but a Tokio runtime that is
+    /// dropped waits for its threads: end the program with `std::process::exit`, as with [`RunError::exit_code`].
+    ///
     /// Not cancel-safe: dropping the future ends everything at once. Nothing is acknowledged wrongly then, but what was
     /// unfinished comes again.
     ///
@@ -117,10 +123,14 @@ impl Worker {
         for problem in self.warnings() {
             warn!("{problem}");
         }
-        let started = self.start_handlers().await?;
         let ending = Ending::new(&self.config.drain);
         let work = async {
-            let result = self.run_started(&ending).await;
+            let mut started = Vec::new();
+            let result = match self.start_handlers(&ending, &mut started).await {
+                Ok(true) => self.run_started(&ending).await,
+                Ok(false) => Ok(self.summary()),
+                Err(error) => Err(error),
+            };
             ending.leave();
             for handler in started {
                 tokio::select! {
@@ -136,19 +146,23 @@ impl Worker {
         }
     }
 
-    async fn start_handlers(&self) -> Result<Vec<Arc<dyn tidemill_core::Handler>>, RunError> {
-        let mut started = Vec::new();
+    /// Starts the handlers, one after another, and notes those that have. `false` when the worker is asked to end before
+    /// that.
+    async fn start_handlers(&self, ending: &Ending, started: &mut Vec<Arc<dyn Handler>>) -> Result<bool, RunError> {
         for route in &self.plan.routes {
-            if let Err(error) = route.handler.start().await {
-                for handler in started {
-                    tidemill_core::Handler::stop(&handler).await;
+            tokio::select! {
+                result = route.handler.start() => result.map_err(|error| {
+                    let text = format!("start the handler of route {:?}", route.name);
+                    RunError::new(RunErrorKind::HandlerStart, text).with_source(error)
+                })?,
+                () = ending.leaving() => {
+                    info!(route = &*route.name, "asked to end before the handler of this route had started");
+                    return Ok(false);
                 }
-                let text = format!("start the handler of route {:?}", route.name);
-                return Err(RunError::new(RunErrorKind::HandlerStart, text).with_source(error));
             }
             started.push(Arc::clone(&route.handler));
         }
-        Ok(started)
+        Ok(true)
     }
 
     async fn run_started(&self, ending: &Ending) -> Result<Summary, RunError> {
@@ -179,8 +193,11 @@ impl Worker {
         let result = Fleet::new(self, &io, &outlets).run(ending).await;
         gone.cancel();
         if let Some(presence) = presence {
-            // It bounds its time by itself.
-            let _ = presence.await;
+            tokio::select! {
+                _ = presence => {}
+                // Its Will says goodbye for it.
+                () = ending.after(share::GOODBYE) => warn!("the worker's presence could not be cleared in time"),
+            }
         }
 
         // No instance is left, so these are the last handles: the engines write what they have and end.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::Future;
 
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the future that is given to [`Worker::run_until`](crate::Worker::run_until) ends with: how a second request is
@@ -78,10 +79,15 @@ async fn received(signal: Option<&mut Signal>) {
 }
 
 /// Waits for SIGINT or SIGTERM; for ever where the system refuses to say. What it ends with waits for the next.
-pub async fn shutdown_signal() -> Signals {
-    let mut signals = Signals::listen();
-    signals.next().await;
-    signals
+///
+/// Inside a Tokio runtime signals count from this call on, not only once the future is polled.
+pub fn shutdown_signal() -> impl Future<Output = Signals> + Send + 'static {
+    let early = Handle::try_current().is_ok().then(Signals::listen);
+    async move {
+        let mut signals = early.unwrap_or_else(Signals::listen);
+        signals.next().await;
+        signals
+    }
 }
 
 /// SIGHUP, which asks to read the configuration again. A process at a terminal is left to end with it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::scaling::{Scaling, ScalingDecision, ScalingStatus};
 use crate::config::{Config, ElasticConfig, Instances};
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) paused: watch::Sender<Vec<bool>>,
     paused_routes: Mutex<Vec<Box<str>>>,
     admin_address: watch::Sender<Option<std::net::SocketAddr>>,
+    /// The worker is gone.
+    pub(crate) ended: CancellationToken,
     progress: Mutex<Vec<Progress>>,
 }
 
@@ -85,6 +88,7 @@ impl Shared {
             paused: watch::Sender::new(Vec::new()),
             paused_routes: Mutex::default(),
             admin_address: watch::Sender::new(None),
+            ended: CancellationToken::new(),
             progress: Mutex::default(),
         }
     }
@@ -334,14 +338,14 @@ impl WorkerHandle {
         self.0.status()
     }
 
-    /// Waits for the address that the admin server listens on; for ever when it is switched off. Cancel-safe.
-    pub async fn admin_address(&self) -> std::net::SocketAddr {
+    /// Waits for the address that the admin server listens on. `None` when the worker has ended without one, for which a
+    /// worker without an admin server makes it wait. Cancel-safe.
+    pub async fn admin_address(&self) -> Option<std::net::SocketAddr> {
         let mut address = self.0.admin_address.subscribe();
-        // Copied out at once: the guard must not live across the wait below.
-        let known = address.wait_for(Option::is_some).await.ok().and_then(|address| *address);
-        match known {
-            Some(address) => address,
-            None => std::future::pending().await,
+        tokio::select! {
+            biased;
+            Ok(address) = address.wait_for(Option::is_some) => *address,
+            () = self.0.ended.cancelled() => None,
         }
     }
 
@@ -369,12 +373,14 @@ impl WorkerHandle {
         let _ = self.0.ask(None);
     }
 
-    /// Waits until as many instances as are wanted are connected and subscribed, whatever the sinks do. Cancel-safe.
+    /// Waits until as many instances as are wanted are connected and subscribed, whatever the sinks do, or until the worker
+    /// has ended. Cancel-safe.
     pub async fn ready(&self) {
         self.wait_until(Shared::is_ready).await;
     }
 
-    /// Waits until exactly as many instances as are wanted are there, all connected and subscribed. Cancel-safe.
+    /// Waits until exactly as many instances as are wanted are there, all connected and subscribed, or until the worker
+    /// has ended. Cancel-safe.
     pub async fn settled(&self) {
         self.wait_until(|shared| shared.is_ready() && shared.lock().len() == shared.scaling.wanted() as usize).await;
     }
@@ -390,6 +396,7 @@ impl WorkerHandle {
             let mut moves: futures_util::stream::FuturesUnordered<_> =
                 phases.into_iter().map(|mut phase| async move { phase.changed().await.is_ok() }).collect();
             tokio::select! {
+                () = self.0.ended.cancelled() => return,
                 () = changed => {}
                 Some(true) = futures_util::StreamExt::next(&mut moves) => {}
             }

@@ -45,7 +45,7 @@ async fn request_with(address: SocketAddr, method: &str, path: &str, headers: &s
 async fn the_pages_follow_the_life_of_the_worker() {
     let (handler, mut calls) = Calls::new();
     let mut rig = Rig::start(with_admin(), |worker| worker.add_route(route(handler)));
-    let address = rig.handle.admin_address().await;
+    let address = rig.handle.admin_address().await.unwrap();
     assert!(address.ip().is_loopback());
     assert_eq!(get(address, "/livez").await, (200, "ok\n".to_owned()));
     assert_eq!(get(address, "/readyz").await, (503, "not connected and subscribed yet\n".to_owned()));
@@ -101,7 +101,7 @@ async fn the_pages_follow_the_life_of_the_worker() {
 #[tokio::test]
 async fn the_reason_why_a_connection_is_down_is_shown() {
     let mut rig = Rig::start(with_admin(), |worker| worker.add_route(route(Fine)));
-    let address = rig.handle.admin_address().await;
+    let address = rig.handle.admin_address().await.unwrap();
     rig.subscribed().await.cut();
     let mut shown = String::new();
     for _ in 0..1000 {
@@ -118,7 +118,7 @@ async fn the_reason_why_a_connection_is_down_is_shown() {
 #[tokio::test]
 async fn nothing_but_looking_is_possible() {
     let rig = Rig::start(with_admin(), |worker| worker.add_route(route(Fine)));
-    let address = rig.handle.admin_address().await;
+    let address = rig.handle.admin_address().await.unwrap();
     for path in ["/metrics", "/livez", "/readyz", "/status"] {
         for method in ["POST", "PUT", "DELETE"] {
             assert_eq!(request(address, method, path).await.0, 405, "{method} {path}");
@@ -156,7 +156,7 @@ async fn the_number_of_instances_can_be_changed_with_the_token_and_only_with_it(
     let mut config = with_admin();
     config.admin.token_file = Some(file);
     let mut rig = Rig::start(config, |worker| worker.add_route(route(Fine)));
-    let address = rig.handle.admin_address().await;
+    let address = rig.handle.admin_address().await.unwrap();
     let _first = rig.subscribed().await;
     let put = async |headers: &str, body: &str| request_with(address, "PUT", "/instances", headers, body).await.0;
     let right = "Authorization: Bearer open sesame\r\n";
@@ -185,7 +185,7 @@ async fn an_operator_holds_an_elastic_number_within_its_limits_and_gives_it_back
     config.admin.token_file = Some(file);
     config.instances = Instances::Elastic { min: 1, max: 3 };
     let mut rig = Rig::start(config, |worker| worker.add_route(route(Fine)));
-    let address = rig.handle.admin_address().await;
+    let address = rig.handle.admin_address().await.unwrap();
     let _first = rig.subscribed().await;
     let put = async |body: &str| {
         let (status, body) =
@@ -211,7 +211,7 @@ async fn an_operator_holds_an_elastic_number_within_its_limits_and_gives_it_back
 #[tokio::test]
 async fn without_a_token_nothing_can_be_changed() {
     let rig = Rig::start(with_admin(), |worker| worker.add_route(route(Fine)));
-    let address = rig.handle.admin_address().await;
+    let address = rig.handle.admin_address().await.unwrap();
     let (status, told) =
         request_with(address, "PUT", "/instances", "Authorization: Bearer \r\n", "{\"instances\": 2}").await;
     assert!(status == 403 && told.contains("admin.token_file"), "{status} {told}");
@@ -226,7 +226,7 @@ async fn the_pages_say_which_sink_keeps_the_worker_from_being_ready() {
     }
     let emit = does(|_, cx| Ok(cx.emit("out", tidemill_core::Record::new("r"))?));
     let mut rig = Rig::start(with_admin(), |worker| worker.sink("out", out).add_route(route(emit)));
-    let address = rig.handle.admin_address().await;
+    let address = rig.handle.admin_address().await.unwrap();
     let mut broker = rig.subscribed().await;
     rig.handle.ready().await;
     assert_eq!(get(address, "/readyz").await, (200, "ready\n".to_owned()));

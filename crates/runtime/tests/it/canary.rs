@@ -197,3 +197,31 @@ async fn a_broker_that_takes_a_moment_to_share_is_not_blamed() {
     assert!(rig.handle.status().ready);
     rig.leave(own.unwrap()).await;
 }
+
+/// A broker that nobody reaches for a while.
+#[derive(Clone, Debug)]
+struct Late(Arc<Broker>, tokio::time::Instant);
+
+#[async_trait]
+impl Connector for Late {
+    async fn connect(&self) -> Result<BoxStream, SessionError> {
+        if tokio::time::Instant::now() < self.1 {
+            std::future::pending::<()>().await;
+        }
+        Ok(Box::new(self.0.connect()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_is_not_reached_for_a_while_is_tried_all_the_same() {
+    let broker = broker(Profile::Nats.quirks(), Access::default()).await;
+    let mut config = verifying(MqttVersion::V3_1_1);
+    config.mqtt.connect_timeout = Duration::from_secs(5);
+    config.mqtt.startup_timeout = Duration::ZERO;
+    config.mqtt.reconnect.max = Duration::from_secs(1);
+    let late = Late(broker, tokio::time::Instant::now() + Duration::from_secs(300));
+    let worker = Worker::builder(config).connector(late).on_one_runtime().route("t/#", Fine).build().unwrap();
+    let running = worker.run_until(std::future::pending::<()>());
+    let error = tokio::time::timeout(Duration::from_secs(400), running).await.unwrap().unwrap_err();
+    assert!(told(&error).contains("delivers nothing"), "{}", told(&error));
+}

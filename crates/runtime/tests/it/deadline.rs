@@ -211,6 +211,39 @@ async fn a_second_request_cuts_at_once() {
     assert!(held.is_cut() && began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
+/// A handler that blocks its thread cannot be cut: the worker ends without it. Real time and threads, as only those can be
+/// blocked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_handler_that_blocks_its_thread_does_not_keep_the_worker() {
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
+    let released = std::sync::Mutex::new(released);
+    let (blocks, mut blocked) = tokio::sync::mpsc::channel::<()>(1);
+    let handler = does(move |_, _| {
+        let _ = blocks.try_send(());
+        let _ = released.lock().unwrap().recv();
+        Ok(())
+    });
+    let mut config = quiet();
+    config.drain.deadline = Duration::from_millis(200);
+    config.drain.force = Duration::from_millis(500);
+    let sink = Recording::new();
+    let out = sink.clone();
+    let mut rig = Rig::start(config, |worker| worker.sink("out", out).add_route(route(handler)));
+    let mut broker = rig.subscribed().await;
+    broker.publish(1, "t/1", Q1, "x").await;
+    blocked.recv().await.unwrap();
+    rig.stop();
+    broker.accept_unsubscribe().await;
+    broker.expect_closed().await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), rig.ended()).await;
+    // Before anything can fail: the runtime waits for its threads.
+    drop(release);
+    let error = ended.expect("the worker waits for the handler").unwrap_err();
+    assert_eq!(error.kind(), RunErrorKind::DrainDeadline);
+    assert!(told(&error).contains("blocked its thread"), "{}", told(&error));
+    assert_eq!(sink.with(|all| all.closed), 1);
+}
+
 /// Nobody pings.
 fn quiet() -> tidemill_runtime::Config {
     let mut config = config();

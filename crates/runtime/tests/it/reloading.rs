@@ -39,7 +39,7 @@ fn load(file: &Path) -> Config {
 
 #[tokio::test(start_paused = true)]
 async fn a_mounted_file_that_is_renewed_changes_the_number_of_instances() {
-    let group = "[group]\nname = 'g'";
+    let group = "[group]\nname = 'g'\nverify = 'never'";
     let mounted = Mounted::new(&format!("instances = 1\n{group}"));
     let mut rig = Rig::with_handler(load(&mounted.file()), Fine);
     let _first = rig.subscribed().await;
@@ -62,7 +62,8 @@ async fn a_mounted_file_that_is_renewed_changes_the_number_of_instances() {
 async fn switched_off_the_file_is_never_looked_at_again() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("tidemill.toml");
-    let text = |instances| format!("instances = {instances}\n[group]\nname = 'g'\n[reload]\nevery = '0s'");
+    let text =
+        |instances| format!("instances = {instances}\n[group]\nname = 'g'\nverify = 'never'\n[reload]\nevery = '0s'");
     std::fs::write(&file, text(1)).unwrap();
     let mut rig = Rig::with_handler(load(&file), Fine);
     let broker = rig.subscribed().await;

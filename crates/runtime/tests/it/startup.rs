@@ -73,6 +73,50 @@ async fn a_handler_that_cannot_start_ends_the_worker_before_it_connects() {
     assert_eq!((good.counts(), bad.counts()), ((1, 1), (0, 0)), "what was started is stopped");
 }
 
+/// Its `start` never comes back.
+#[derive(Clone, Copy, Debug)]
+struct Never;
+
+#[async_trait]
+impl Handler for Never {
+    async fn handle(&self, _: &Event, _: &mut Context) -> HandlerResult {
+        Ok(())
+    }
+
+    async fn start(&self) -> Result<(), BoxError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_told_to_leave_while_a_handler_starts_leaves_and_stops_what_has_started() {
+    let counted = Counted::default();
+    let handler = counted.clone();
+    let rig = Rig::start(config(), |worker| worker.route("a/#", handler).route("b/#", Never));
+    settle().await;
+    assert_eq!(counted.counts(), (1, 0));
+    rig.stop();
+    let began = tokio::time::Instant::now();
+    rig.ended().await.unwrap();
+    assert_eq!((counted.counts(), began.elapsed()), ((1, 1), Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_worker_that_has_ended_waits_no_longer() {
+    let mut rig = Rig::with_handler(config(), Fine);
+    let broker = rig.subscribed().await;
+    let handle = rig.handle.clone();
+    let waiting = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.admin_address().await }
+    });
+    rig.leave(broker).await;
+    assert_eq!(waiting.await.unwrap(), None);
+    handle.ready().await;
+    handle.settled().await;
+    assert!(!handle.status().ready);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_cannot_be_opened_ends_the_worker_and_closes_those_that_could() {
     let (good, bad) = (Recording::new(), Recording::new());

@@ -49,6 +49,8 @@ fn what_cannot_work_is_refused_under_its_key() {
             c.instances = 1025.into();
         }),
         ("instances", |c| c.instances = 2.into()),
+        ("kill_switch.failure_ratio", |c| c.kill_switch.failure_ratio = 0.5),
+        ("kill_switch.sink_breakers", |c| c.kill_switch.sink_breakers = true),
         ("broadcast", |c| {
             c.group.name = Some("g".into());
             c.broadcast = true;
@@ -243,6 +245,12 @@ fn what_is_allowed_but_doubtful_is_warned_about() {
             c.retry.max_attempts = 0;
             c.retry.max_elapsed = Duration::ZERO;
         }),
+        ("retry.max_elapsed", |c| c.retry.max_attempts = 0),
+        ("retry.max_elapsed", |c| c.retry.max_attempts = 20),
+        ("sinks.out.write_timeout", |c| {
+            let sink = c.sinks.entry("out".to_owned()).or_default();
+            sink.write_timeout = c.drain.deadline + Duration::from_secs(1);
+        }),
         ("drain.deadline", |c| c.dispatch.timeout = Some(c.drain.deadline + Duration::from_secs(1))),
         ("admin.listen", |c| {
             c.admin.enabled = true;
@@ -260,7 +268,13 @@ fn what_is_allowed_but_doubtful_is_warned_about() {
             with_tls(c);
             c.mqtt.password = Some("encrypted".into());
         },
-        |c| c.retry.max_attempts = 0,
+        |c| {
+            c.retry.max_attempts = 0;
+            c.dispatch.stall_after = Duration::from_secs(100);
+        },
+        |c| {
+            c.sinks.entry("out".to_owned()).or_default();
+        },
         |c| c.admin.listen = ([0, 0, 0, 0], 9464).into(),
     ];
     for change in silent {
