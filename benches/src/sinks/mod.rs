@@ -24,7 +24,7 @@ use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
 use tidemill_core::prelude::*;
 use tidemill_core::topic::TopicName;
-use tidemill_core::{QoS, Sink};
+use tidemill_core::QoS;
 use tidemill_runtime::{Config, SinkSettings, Worker};
 use tokio::sync::Notify;
 use tokio::time::Instant;
