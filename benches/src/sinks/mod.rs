@@ -8,6 +8,7 @@
 mod contest;
 mod file;
 mod http;
+mod postgres;
 mod redis;
 mod stdout;
 
@@ -66,6 +67,7 @@ async fn contests(folder: &Path) -> Result<Vec<Contest>, Error> {
     let mut contests = vec![stdout::contest(), file::contest(folder)];
     contests.extend(http::contests()?);
     contests.extend(redis::contest().await?);
+    contests.extend(postgres::contest().await?);
     Ok(contests)
 }
 
