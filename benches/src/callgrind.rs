@@ -41,8 +41,8 @@ pub(crate) fn wrapper(profile: &Path) -> [OsString; 4] {
 
 /// Reads a profile.
 pub(crate) fn read(profile: &Path) -> Result<Cost, Error> {
-    let text = fs::read_to_string(profile)
-        .map_err(|source| Error::because(format!("read {}", profile.display()), source))?;
+    let text =
+        fs::read_to_string(profile).map_err(|source| Error::because(format!("read {}", profile.display()), source))?;
     let instructions =
         instructions(&text).ok_or_else(|| Error::new(format!("read {}: no total in it", profile.display())))?;
     Ok(Cost { instructions, allocations: allocations(&text) })
@@ -146,7 +146,8 @@ totals: 96
 
     #[test]
     fn the_difference_of_two_lengths_is_what_a_unit_costs() {
-        let (short, long) = (Cost { instructions: 900, allocations: 50 }, Cost { instructions: 2900, allocations: 150 });
+        let (short, long) =
+            (Cost { instructions: 900, allocations: 50 }, Cost { instructions: 2900, allocations: 150 });
         assert_eq!(long.per_unit(short, 100), (20.0, 1.0));
     }
 

@@ -11,9 +11,7 @@ use serde::Serialize;
 use tidemill_core::prelude::*;
 use tidemill_core::topic::TopicName;
 use tidemill_core::{Publication, QoS};
-use tidemill_runtime::{
-    BoxStream, Config, Connector, PublishError, Publisher, Receipt, SessionError, Worker,
-};
+use tidemill_runtime::{BoxStream, Config, Connector, PublishError, Publisher, Receipt, SessionError, Worker};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 

@@ -321,13 +321,7 @@ struct FeedThread {
 impl FeedThread {
     fn start(options: &RunArgs, events: u64) -> Result<Self, Error> {
         let failed = |source| Error::because("feed the worker", source);
-        let load = Load {
-            events,
-            qos: QoS::AtLeastOnce,
-            window: options.window,
-            payload: options.payload,
-            topics: 64,
-        };
+        let load = Load { events, qos: QoS::AtLeastOnce, window: options.window, payload: options.payload, topics: 64 };
         let feed = Feed::bind(load, PATIENCE).map_err(failed)?;
         let addr = feed.addr().map_err(failed)?;
         let stop = Arc::new(AtomicBool::new(false));

@@ -121,11 +121,11 @@ mod tests {
     fn whole_packets_are_answered_in_their_order_and_the_rest_is_left() {
         let mut answers = Vec::new();
         let bytes = [
-            &[0x10, 2, 0, 0][..],                       // CONNECT
+            &[0x10, 2, 0, 0][..],                        // CONNECT
             &[0x32, 7, 0, 1, b't', 0x12, 0x34, 0, b'x'], // PUBLISH at QoS 1
-            &[0x30, 4, 0, 1, b't', 0],                  // PUBLISH at QoS 0
-            &[0xC0, 0],                                 // PINGREQ
-            &[0x32, 7, 0, 1, b't'],                     // the beginning of another one
+            &[0x30, 4, 0, 1, b't', 0],                   // PUBLISH at QoS 0
+            &[0xC0, 0],                                  // PINGREQ
+            &[0x32, 7, 0, 1, b't'],                      // the beginning of another one
         ]
         .concat();
         let taken = answer(&bytes, &mut answers);

@@ -23,9 +23,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
+use tidemill_core::QoS;
 use tidemill_core::prelude::*;
 use tidemill_core::topic::TopicName;
-use tidemill_core::QoS;
 use tidemill_runtime::{Config, SinkSettings, Worker};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -95,7 +95,10 @@ pub async fn run(args: Args) -> Result<(), Error> {
             let without = measure_bare(&args, &contest).await?;
             let records = (without * args.seconds as f64).max(1000.0);
             let with = measure_worker(&args, &contest, records).await?;
-            eprintln!("run {run}/{}  {:<16} bare {without:>9.0}/s  tidemill {:>9.0}/s", args.runs, contest.name, with.rate);
+            eprintln!(
+                "run {run}/{}  {:<16} bare {without:>9.0}/s  tidemill {:>9.0}/s",
+                args.runs, contest.name, with.rate
+            );
             bare.push(without);
             ours.push(with.rate);
             batch = with.records_per_batch;
@@ -178,15 +181,15 @@ async fn measure_worker(args: &Args, contest: &Contest, records: f64) -> Result<
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of records")]
     let events = records as u64;
     let failed = |source| Error::because(format!("feed the worker with {}", contest.name), source);
-    let load =
-        Load { events, qos: QoS::AtLeastOnce, window: args.window, payload: PAYLOAD.len(), topics: 64 };
+    let load = Load { events, qos: QoS::AtLeastOnce, window: args.window, payload: PAYLOAD.len(), topics: 64 };
     let feed = Feed::bind(load, PATIENCE).map_err(failed)?.with_payload(PAYLOAD.as_bytes().to_vec());
     let addr = feed.addr().map_err(failed)?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let serving = tokio::task::spawn_blocking(move || feed.serve(&stopped));
 
-    let emit = Arc::new(Emit { expected: events, handled: AtomicU64::new(0), began: Default::default(), done: Notify::new() });
+    let emit =
+        Arc::new(Emit { expected: events, handled: AtomicU64::new(0), began: Default::default(), done: Notify::new() });
     let mut config = Config::default();
     config.mqtt.url = format!("mqtt://{addr}");
     config.mqtt.window = args.window;

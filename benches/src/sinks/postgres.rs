@@ -19,16 +19,13 @@ const INSERT: &str = "INSERT INTO bare (topic, payload) \
 pub(super) async fn contest() -> Result<Option<Contest>, Error> {
     let Some(server) = PostgresServer::start_or_skip(PostgresServerConfig::default()).await else { return Ok(None) };
     let name = |name| Identifier::new(name).map_err(|source| Error::because("name the table", source));
-    let columns = vec![
-        Column::new(name("topic")?, ColumnSource::Topic),
-        Column::new(name("payload")?, ColumnSource::Payload),
-    ];
+    let columns =
+        vec![Column::new(name("topic")?, ColumnSource::Topic), Column::new(name("payload")?, ColumnSource::Payload)];
     let config = PostgresConfig::new("127.0.0.1", "postgres", server.user(), name("tidemill")?)
         .port(server.addr().port())
         .columns(columns, Vec::new())
         .create();
-    let target =
-        format!("host=127.0.0.1 port={} dbname=postgres user={}", server.addr().port(), server.user());
+    let target = format!("host=127.0.0.1 port={} dbname=postgres user={}", server.addr().port(), server.user());
     let ours = move || Postgres::new(config.clone());
     let bare = move || Bare { target: target.clone(), connection: OnceCell::new() };
     let means = "tokio-postgres, an INSERT of arrays per batch";

@@ -83,9 +83,7 @@ pub(super) async fn run(args: &ClientArgs, emits: bool) -> Result<Measured, Erro
     if emits {
         builder = builder.sink(SINK, Nowhere);
     }
-    let worker = builder
-        .build()
-        .map_err(|source| Error::because("build the worker", source))?;
+    let worker = builder.build().map_err(|source| Error::because("build the worker", source))?;
     let finished = Arc::clone(&progress);
     worker
         .run_until(async move { finished.done.notified().await })

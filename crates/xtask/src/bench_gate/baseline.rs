@@ -138,12 +138,7 @@ pub(super) fn table(rows: &[Row]) -> String {
         };
         let (old, new, limit) = (number(row.old), number(row.new), number(row.limit));
         // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "{:width$}  {old:>9}  {new:>9}  {limit:>9}  {change:>7}  {}",
-            row.name,
-            row.verdict()
-        );
+        let _ = writeln!(text, "{:width$}  {old:>9}  {new:>9}  {limit:>9}  {change:>7}  {}", row.name, row.verdict());
     }
     text
 }

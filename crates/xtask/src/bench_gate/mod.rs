@@ -78,10 +78,8 @@ fn measure(checkout: &Checkout) -> Result<Figures, Failure> {
         let path = target(checkout).join("release").join(program);
         let mut command = Command::new(path);
         command.args(["--instructions", "--json"]).args(words).current_dir(checkout.root()).stdin(Stdio::null());
-        let output = command
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(|e| Failure::because(format!("run {program}"), e))?;
+        let output =
+            command.stderr(Stdio::inherit()).output().map_err(|e| Failure::because(format!("run {program}"), e))?;
         if !output.status.success() {
             return Err(Failure::new(format!("{program} ended with {}", output.status)));
         }
