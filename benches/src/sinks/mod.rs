@@ -60,6 +60,8 @@ const PAYLOAD: &str = concat!(
     r#""ts":1764028800123,"seq":918273,"ok":true,"unit":"C","x":[1,23]}"#
 );
 const SINK: &str = "out";
+/// A worker is not given more records than this per second of its measurement, however fast the bare side is.
+const MOST_PER_SECOND: f64 = 300_000.0;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// All sinks that there are servers for.
@@ -93,7 +95,7 @@ pub async fn run(args: Args) -> Result<(), Error> {
         let (mut bare, mut ours, mut batch) = (Vec::new(), Vec::new(), 0.0);
         for run in 1..=args.runs {
             let without = measure_bare(&args, &contest).await?;
-            let records = (without * args.seconds as f64).max(1000.0);
+            let records = (without.min(MOST_PER_SECOND) * args.seconds as f64).max(1000.0);
             let with = measure_worker(&args, &contest, records).await?;
             eprintln!(
                 "run {run}/{}  {:<16} bare {without:>9.0}/s  tidemill {:>9.0}/s",
