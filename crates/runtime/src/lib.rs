@@ -42,9 +42,6 @@ pub use session::transport::{BoxStream, Connector, Stream, connector};
 pub use session::{
     Advice, Phase, PublishError, Publisher, Reason, Receipt, SessionError, SessionErrorKind, Settled, Started,
 };
-pub use session::{
-    Advice, Phase, PublishError, Publisher, Reason, Receipt, SessionError, SessionErrorKind, Settled, Started,
-};
 pub use sink::{MqttSink, SinkStatus};
 pub use worker::{InstanceStatus, Route, Summary, Worker, WorkerBuilder, WorkerHandle, WorkerStatus};
 pub use worker::{ScaledBy, ScalingDecision, ScalingMode, ScalingStatus, Shutdown, Signals, shutdown_signal};
