@@ -13,12 +13,12 @@ pub struct Error {
 
 impl Error {
     /// An error without a deeper cause.
-    pub(super) fn new(doing: impl Into<String>) -> Self {
+    pub(crate) fn new(doing: impl Into<String>) -> Self {
         Self { doing: doing.into(), source: None }
     }
 
     /// An error that another one caused.
-    pub(super) fn because(doing: impl Into<String>, source: impl Into<BoxError>) -> Self {
+    pub(crate) fn because(doing: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Self { doing: doing.into(), source: Some(source.into()) }
     }
 }

@@ -41,7 +41,9 @@ pub use dedup::IdempotencyKey;
 pub use dispatch::{Execution, Key, Stamp};
 pub use error::{BuildError, RunError, RunErrorKind};
 pub use session::transport::{BoxStream, Connector, Stream, connector};
-pub use session::{Advice, Phase, PublishError, Publisher, Reason, Receipt, SessionError, SessionErrorKind};
+pub use session::{
+    Advice, Phase, PublishError, Publisher, Reason, Receipt, SessionError, SessionErrorKind, Settled, Started,
+};
 pub use sink::{MqttSink, SinkStatus};
 pub use worker::{InstanceStatus, Route, Summary, Worker, WorkerBuilder, WorkerHandle, WorkerStatus};
 pub use worker::{ScaledBy, ScalingDecision, ScalingMode, ScalingStatus, Shutdown, Signals, shutdown_signal};

@@ -3,6 +3,7 @@
 //! To add a command: write a module with `Args` and `run`, add a variant to [`Task`] and an arm to [`run`]. A command
 //! gets the [`Checkout`] it works on and answers with an exit code; only what stops it altogether is a [`Failure`].
 
+mod bench_gate;
 mod chart;
 mod checkout;
 mod counts;
@@ -29,6 +30,7 @@ Examples:
   cargo xtask test --only clippy --only repo   these steps alone
   cargo xtask test --no-install                without touching the system's packages
   cargo xtask chart --update                   the README of the chart, after a change of its values
+  cargo xtask bench-gate                       instructions and allocations per event against the baseline
   cargo xtask image --bin example-01-hello     an OCI image of a worker";
 
 #[derive(Parser, Debug)]
@@ -44,6 +46,8 @@ enum Task {
     Test(test::Args),
     /// Check the chart for Kubernetes, or write its README
     Chart(chart::Args),
+    /// Compare what an event costs with the committed baseline, under valgrind
+    BenchGate(bench_gate::Args),
     /// Build an OCI image of a worker, without a container engine
     Image(image::Args),
 }
@@ -63,6 +67,7 @@ fn run(task: Task) -> Result<ExitCode, Failure> {
     match task {
         Task::Test(args) => test::run(&checkout, &args),
         Task::Chart(args) => chart::run(&checkout, &args),
+        Task::BenchGate(args) => bench_gate::run(&checkout, &args),
         Task::Image(args) => image::run(&checkout, &args),
     }
 }

@@ -33,6 +33,8 @@ pub enum ClientName {
     Floor,
     /// The worker: decode, route, lane, handler, outcome, metrics, ordered ack
     Tidemill,
+    /// The worker, whose handler emits one record per event to a sink that writes nothing; not among the defaults
+    TidemillEmit,
     /// The event loop of rumqttc, which acknowledges by itself
     RumqttcAuto,
     /// The event loop of rumqttc, acknowledged by the user after the event is handled; TCP_NODELAY
@@ -48,6 +50,7 @@ impl ClientName {
         match self {
             Self::Floor => "floor",
             Self::Tidemill => "tidemill",
+            Self::TidemillEmit => "tidemill-emit",
             Self::RumqttcAuto => "rumqttc-auto",
             Self::RumqttcManual => "rumqttc-manual",
             Self::RumqttcManualNagle => "rumqttc-manual-nagle",
@@ -57,7 +60,8 @@ impl ClientName {
     /// What runs when nothing is chosen: all that differ at this QoS.
     pub(super) fn defaults(qos: QoS) -> Vec<Self> {
         let acks_matter = |name: &Self| qos != QoS::AtMostOnce || !name.acks_by_hand();
-        Self::value_variants().iter().copied().filter(acks_matter).collect()
+        let compared = |name: &Self| *name != Self::TidemillEmit;
+        Self::value_variants().iter().copied().filter(acks_matter).filter(compared).collect()
     }
 
     /// Whether it is one of rumqttc's manual variants.
@@ -93,7 +97,8 @@ fn measure(args: &ClientArgs) -> Result<Measured, Error> {
         ClientName::Floor => runtime.block_on(floor::run(args)),
         ClientName::RumqttcAuto | ClientName::RumqttcManual => runtime.block_on(rumqttc::run(args, acks_by_hand, true)),
         ClientName::RumqttcManualNagle => runtime.block_on(rumqttc::run(args, acks_by_hand, false)),
-        ClientName::Tidemill => runtime.block_on(tidemill::run(args)),
+        ClientName::Tidemill => runtime.block_on(tidemill::run(args, false)),
+        ClientName::TidemillEmit => runtime.block_on(tidemill::run(args, true)),
     }
 }
 

@@ -1,10 +1,12 @@
-//! The worker as users run it: one route with captures, one handler, one instance, everything on that is on by default.
+//! The worker as users run it: one route with captures, one handler, one instance, everything on that is on by default;
+//! if asked for with a sink, to which the handler emits one record per event.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidemill_core::prelude::*;
+use tidemill_core::{Record, Sink, SinkError};
 use tidemill_runtime::{Config, Worker};
 use tokio::sync::Notify;
 
@@ -21,27 +23,48 @@ struct Progress {
     done: Notify,
 }
 
-/// Reads one capture and the length of the payload, and counts.
+/// Reads one capture and the length of the payload, emits the payload where there is a sink, and counts.
 #[derive(Debug)]
-struct Count(Arc<Progress>);
+struct Count {
+    progress: Arc<Progress>,
+    emits: bool,
+}
+
+/// Writes nothing, at once.
+#[derive(Debug)]
+struct Nowhere;
+
+#[async_trait]
+impl Sink for Nowhere {
+    async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
+        black_box(batch);
+        Ok(())
+    }
+}
+
+/// The name of the sink.
+const SINK: &str = "out";
 
 #[async_trait]
 impl Handler for Count {
-    async fn handle(&self, event: &Event, _cx: &mut Context) -> HandlerResult {
+    async fn handle(&self, event: &Event, cx: &mut Context) -> HandlerResult {
         black_box((event.capture("line"), event.payload().len()));
-        let before = self.0.handled.fetch_add(1, Ordering::Relaxed);
-        if before == 0 {
-            self.0.meter.start();
+        if self.emits {
+            cx.emit(SINK, Record::new(event.payload().clone()))?;
         }
-        if before + 1 == self.0.expected {
-            self.0.meter.stop();
-            self.0.done.notify_one();
+        let before = self.progress.handled.fetch_add(1, Ordering::Relaxed);
+        if before == 0 {
+            self.progress.meter.start();
+        }
+        if before + 1 == self.progress.expected {
+            self.progress.meter.stop();
+            self.progress.done.notify_one();
         }
         Ok(())
     }
 }
 
-pub(super) async fn run(args: &ClientArgs) -> Result<Measured, Error> {
+pub(super) async fn run(args: &ClientArgs, emits: bool) -> Result<Measured, Error> {
     let progress = Arc::new(Progress {
         expected: args.load.events,
         handled: AtomicU64::new(0),
@@ -56,10 +79,11 @@ pub(super) async fn run(args: &ClientArgs) -> Result<Measured, Error> {
     config.group.verify = tidemill_runtime::config::Verify::Never;
     config.instances = 1.into();
 
-    let worker = Worker::builder(config)
-        .route(PATTERN, Count(Arc::clone(&progress)))
-        .build()
-        .map_err(|source| Error::because("build the worker", source))?;
+    let mut builder = Worker::builder(config).route(PATTERN, Count { progress: Arc::clone(&progress), emits });
+    if emits {
+        builder = builder.sink(SINK, Nowhere);
+    }
+    let worker = builder.build().map_err(|source| Error::because("build the worker", source))?;
     let finished = Arc::clone(&progress);
     worker
         .run_until(async move { finished.done.notified().await })

@@ -17,6 +17,8 @@ use crate::config::MqttVersion;
 
 /// Largest fixed header: type byte and four length bytes.
 const MAX_FIXED_HEADER: usize = 5;
+/// First byte of a PUBACK.
+const PUBACK: u8 = 0x40;
 
 /// A packet that the peer sent.
 #[derive(Debug)]
@@ -162,6 +164,11 @@ pub(crate) fn decode(
     if is_publish(buffer[0]) {
         let packet = buffer.split_to(length).freeze();
         return Publish::decode(version, packet, header).map(|publish| Some(Incoming::Publish(publish)));
+    }
+    // The other packet that comes in millions, in its short form, which is the same in both versions.
+    if let [PUBACK, 2, high, low, ..] = **buffer {
+        buffer.advance(length);
+        return Ok(Some(Incoming::PubAck { pkid: u16::from_be_bytes([high, low]), reason: Reason::SUCCESS }));
     }
     match version {
         MqttVersion::V5 => decode_v5(buffer, header, length),

@@ -17,6 +17,7 @@ mod backoff;
 mod canary;
 mod codec;
 mod connection;
+mod done;
 mod error;
 mod handshake;
 mod keep_alive;
@@ -47,6 +48,7 @@ pub(crate) use settings::Settings;
 pub(crate) use status::Status;
 pub(crate) use window::AckWindow;
 
+pub use done::{Settled, Started};
 pub use error::{SessionError, SessionErrorKind};
 pub use outgoing::{PublishError, Receipt};
 pub use publisher::Publisher;

@@ -1,15 +1,16 @@
 //! Outgoing PUBLISHes of a connection: queued, numbered, sent within the server's Receive Maximum, kept until their
 //! PUBACK, and sent again in order on the next session.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
 use bytes::BytesMut;
 use rumqttc::mqttbytes::v4;
 use rumqttc::v5::mqttbytes::v5;
 use tidemill_core::{Properties, Publication, QoS};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use super::done::Done;
 use super::reason::Reason;
 use crate::config::MqttVersion;
 
@@ -58,9 +59,6 @@ pub struct Receipt {
     pub no_subscribers: bool,
 }
 
-/// Told how a publication ended: after PUBACK at QoS 1, after it was written at QoS 0.
-pub(crate) type Done = oneshot::Sender<Result<Receipt, PublishError>>;
-
 /// A publication and who waits for it.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -72,9 +70,9 @@ pub(crate) struct Request {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     requests: Option<mpsc::Receiver<Request>>,
-    /// Sent on this session, unacknowledged, in the order they were sent.
-    in_flight: BTreeMap<u64, (u16, Request)>,
-    order_of: std::collections::HashMap<u16, u64>,
+    /// Sent on this session and unacknowledged, by packet ID, each with its place in the order they were sent. The IDs are
+    /// our own, so the hash need not be one that others cannot foresee.
+    in_flight: HashMap<u16, (u64, Request), foldhash::fast::FixedState>,
     next_order: u64,
     /// From earlier sessions: to be sent before anything new.
     again: VecDeque<Request>,
@@ -87,8 +85,7 @@ impl Outgoing {
     pub(crate) fn new(requests: Option<mpsc::Receiver<Request>>) -> Self {
         Self {
             requests,
-            in_flight: BTreeMap::new(),
-            order_of: std::collections::HashMap::new(),
+            in_flight: HashMap::default(),
             next_order: 0,
             again: VecDeque::new(),
             next_pkid: 0,
@@ -106,9 +103,9 @@ impl Outgoing {
 
     /// The session has ended: everything unacknowledged is sent again, in its order.
     pub(crate) fn end_session(&mut self) {
-        self.order_of.clear();
-        let unacked = std::mem::take(&mut self.in_flight);
-        for (_, request) in unacked.into_values().rev() {
+        let mut unacked: Vec<(u64, Request)> = self.in_flight.drain().map(|(_, sent)| sent).collect();
+        unacked.sort_unstable_by_key(|(order, _)| *order);
+        for (_, request) in unacked.into_iter().rev() {
             self.again.push_front(request);
         }
     }
@@ -123,7 +120,7 @@ impl Outgoing {
             }
         }
         for request in self.again.drain(..) {
-            let _ = request.done.send(Err(PublishError::Closed));
+            request.done.send(Err(PublishError::Closed));
         }
     }
 
@@ -159,7 +156,7 @@ impl Outgoing {
     pub(crate) fn free_pkid(&mut self) -> u16 {
         loop {
             self.next_pkid = self.next_pkid.checked_add(1).unwrap_or(1);
-            if !self.order_of.contains_key(&self.next_pkid) {
+            if !self.in_flight.contains_key(&self.next_pkid) {
                 return self.next_pkid;
             }
         }
@@ -180,23 +177,21 @@ impl Outgoing {
     fn write(&mut self, version: MqttVersion, out: &mut BytesMut, request: Request) {
         let pkid = if request.publication.qos == QoS::AtMostOnce { 0 } else { self.free_pkid() };
         if let Err(error) = write_publish(version, out, &request.publication, pkid, self.max_packet_bytes) {
-            let _ = request.done.send(Err(error));
+            request.done.send(Err(error));
         } else if pkid == 0 {
-            let _ = request.done.send(Ok(Receipt::default()));
+            request.done.send(Ok(Receipt::default()));
         } else {
-            self.order_of.insert(pkid, self.next_order);
-            self.in_flight.insert(self.next_order, (pkid, request));
+            self.in_flight.insert(pkid, (self.next_order, request));
             self.next_order += 1;
         }
     }
 
     /// Takes in a PUBACK. An unknown ID answers a publication of an earlier session and is ignored.
     pub(crate) fn acknowledged(&mut self, pkid: u16, reason: Reason) {
-        let Some(order) = self.order_of.remove(&pkid) else { return };
-        if let Some((_, request)) = self.in_flight.remove(&order) {
+        if let Some((_, request)) = self.in_flight.remove(&pkid) {
             let receipt = Receipt { no_subscribers: reason == Reason::NO_MATCHING_SUBSCRIBERS };
             let result = if reason.is_failure() { Err(PublishError::Refused(reason)) } else { Ok(receipt) };
-            let _ = request.done.send(result);
+            request.done.send(result);
         }
     }
 }

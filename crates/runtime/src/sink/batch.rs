@@ -52,7 +52,9 @@ impl Batch {
 
 impl FromIterator<Item> for Batch {
     fn from_iter<T: IntoIterator<Item = Item>>(items: T) -> Self {
-        let mut batch = Self::default();
+        let items = items.into_iter();
+        let count = items.size_hint().0;
+        let mut batch = Self { records: Vec::with_capacity(count), owed: Vec::with_capacity(count) };
         for Item { record, ticket, bytes } in items {
             batch.push(record, Owed { ticket, bytes });
         }

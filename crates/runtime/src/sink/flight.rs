@@ -17,7 +17,7 @@ use super::breaker::Breaker;
 use super::pace::Pace;
 use super::queue::{Room, SinkHandle};
 use super::state::SinkState;
-use super::ticket::Item;
+use super::ticket::{Item, Reports};
 use crate::config::SinkSettings;
 use crate::session::Backoff;
 
@@ -216,7 +216,7 @@ impl Airline {
             match owed.ticket.dead_letter(&reason) {
                 // An ended engine drops the item, and the ticket with it: the event stays unacknowledged.
                 Some(letter) => drop(destination.send(Item::new(letter, owed.ticket)).await),
-                None => owed.ticket.record_written(),
+                None => owed.ticket.record_written(&mut Reports::new()),
             }
             self.room.leave(1, u64::from(owed.bytes));
         }
@@ -231,8 +231,9 @@ impl Airline {
         #[expect(clippy::cast_precision_loss, reason = "batches are small numbers")]
         metrics.batch_records.observe(part.len() as f64);
         self.room.leave(part.len(), bytes);
+        let mut reports = Reports::new();
         for owed in &part.owed {
-            owed.ticket.record_written();
+            owed.ticket.record_written(&mut reports);
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::dispatch::{Climb, Death, dead_letter_record};
 use crate::observe::Outcome;
-use crate::session::link::Finished;
+use crate::session::link::{Ack, Finished, Link};
 
 /// A record on its way to a sink, and the event that waits for it.
 #[derive(Debug)]
@@ -66,12 +66,12 @@ impl Ticket {
         self.climb.received
     }
 
-    /// One record is written; when it was the last, the event is finished.
-    pub(crate) fn record_written(&self) {
+    /// One record is written; when it was the last, the event is finished, which `reports` will say.
+    pub(super) fn record_written(&self, reports: &mut Reports) {
         if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
             let dead_lettered = self.dead_lettered.load(Ordering::Acquire);
             let outcome = if dead_lettered { Outcome::DeadLettered } else { Outcome::Handled };
-            self.finish(outcome);
+            self.finish(outcome, reports);
         }
     }
 
@@ -90,7 +90,7 @@ impl Ticket {
         Some(dead_letter_record(&self.event, &self.climb.route.scope, &death))
     }
 
-    fn finish(&self, outcome: Outcome) {
+    fn finish(&self, outcome: Outcome, reports: &mut Reports) {
         if let Some(waiter) = self.waiter.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // A ladder that is gone was abandoned, and counted as such.
             let _ = waiter.send(outcome);
@@ -100,10 +100,44 @@ impl Ticket {
         let outcome = if self.climb.link.is_stale(self.climb.ack) { Outcome::Abandoned } else { outcome };
         let metrics = &self.climb.route.metrics;
         metrics.finished(outcome, 1);
-        metrics.age.observe(self.climb.received.elapsed(), 1);
-        let mut done = Finished::default();
-        done.push(self.climb.ack);
-        self.climb.link.finish(&mut done);
+        metrics.age.observe(reports.now.saturating_duration_since(self.climb.received), 1);
+        reports.add(&self.climb.link, self.climb.ack);
+    }
+}
+
+/// Reports to the sessions, many events at a time: a session that is woken for each of them does little else.
+///
+/// Dropping it reports what is left. It must not outlive the tickets: with the last of them an instance may leave.
+pub(super) struct Reports {
+    now: Instant,
+    link: Option<Arc<Link>>,
+    done: Finished,
+}
+
+impl Reports {
+    /// For events that end now.
+    pub(super) fn new() -> Self {
+        Self { now: Instant::now(), link: None, done: Finished::default() }
+    }
+
+    fn add(&mut self, link: &Arc<Link>, ack: Ack) {
+        if self.link.as_ref().is_none_or(|current| !Arc::ptr_eq(current, link)) {
+            self.flush();
+            self.link = Some(Arc::clone(link));
+        }
+        self.done.push(ack);
+    }
+
+    fn flush(&mut self) {
+        if let Some(link) = &self.link {
+            link.finish(&mut self.done);
+        }
+    }
+}
+
+impl Drop for Reports {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 

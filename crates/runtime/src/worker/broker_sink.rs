@@ -148,40 +148,45 @@ impl BrokerSink {
 impl Sink for BrokerSink {
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
         let publisher = self.publisher.get();
-        let mut waiting = Vec::with_capacity(batch.len());
+        let mut publications = Vec::with_capacity(batch.len());
+        // Of each publication, which record it comes from.
+        let mut sources = Vec::with_capacity(batch.len());
         let mut rejections = Vec::new();
         for (index, record) in batch.iter().enumerate() {
             match self.admitted(record).await {
                 Ok(publication) => {
-                    // What handlers publish may well be for nobody.
-                    let letter = record.publication.is_none().then(|| publication.topic.clone());
-                    let done = publisher.start(publication).await.map_err(SinkError::unavailable)?;
-                    waiting.push((index, letter, done));
+                    publications.push(publication);
+                    sources.push(index);
                 }
                 Err(reason) => rejections.push(Rejection { index, reason }),
             }
         }
-        for (index, letter, mut done) in waiting {
-            // The publisher keeps what it was given and sends it again by itself: giving up here, to be asked to write
-            // the same once more, would only publish it twice.
-            let outcome = loop {
-                match tokio::time::timeout(PATIENCE, &mut done).await {
-                    Ok(outcome) => break outcome.unwrap_or(Err(PublishError::Closed)),
-                    Err(_) => {
-                        let error = publisher.last_error();
-                        warn!(error, "the broker has not taken a dead letter or publication yet; waiting for it");
-                    }
+        let mut started = publisher.start_many(publications).await.map_err(SinkError::unavailable)?;
+        // The publisher keeps what it was given and sends it again by itself: giving up here, to be asked to write the
+        // same once more, would only publish it twice.
+        let settled = loop {
+            match tokio::time::timeout(PATIENCE, started.settled()).await {
+                Ok(settled) => break settled,
+                Err(_) => {
+                    let error = publisher.last_error();
+                    warn!(error, "the broker has not taken a dead letter or publication yet; waiting for it");
                 }
-            };
-            match outcome {
-                Ok(receipt) => {
-                    if let Some(topic) = letter.filter(|_| receipt.no_subscribers) {
-                        self.warn_unheard(topic.as_str());
-                    }
-                }
-                Err(PublishError::Closed) => return Err(SinkError::unavailable(PublishError::Closed)),
-                Err(error) => rejections.push(Rejection { index, reason: error.to_string() }),
             }
+        };
+        for at in settled.unheard {
+            let record = &batch[sources[at]];
+            // What handlers publish may well be for nobody.
+            if record.publication.is_none()
+                && let Ok(letter) = self.publication(record)
+            {
+                self.warn_unheard(letter.topic.as_str());
+            }
+        }
+        for (at, error) in settled.failed {
+            if error == PublishError::Closed {
+                return Err(SinkError::unavailable(error));
+            }
+            rejections.push(Rejection { index: sources[at], reason: error.to_string() });
         }
         if rejections.is_empty() { Ok(()) } else { Err(SinkError::rejected(rejections)) }
     }

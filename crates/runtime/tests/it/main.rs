@@ -29,6 +29,7 @@ mod presence;
 mod pressure;
 mod protocol;
 mod publishing;
+mod publishing_many;
 mod qos0;
 mod reconnect;
 mod reloading;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use tidemill_core::topic::TopicName;
+use tokio::sync::oneshot;
 
 use super::*;
 
@@ -14,7 +15,7 @@ type Outcome = oneshot::Receiver<Result<Receipt, PublishError>>;
 
 fn request(publication: Publication) -> (Request, Outcome) {
     let (done, outcome) = oneshot::channel();
-    (Request { publication, done }, outcome)
+    (Request { publication, done: Done::One(done) }, outcome)
 }
 
 fn queue() -> (mpsc::Sender<Request>, Outgoing) {
