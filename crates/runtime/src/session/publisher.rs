@@ -65,7 +65,7 @@ impl Publisher {
             .map_err(|error| wrong(ConfigProblem::new("mqtt.url", report(&error), "see the message")))?;
         let options = ConnectOptions::new(config, String::new()).for_publisher(id);
         let settings = Settings::new(config, Vec::new());
-        let backoff = Backoff::new(config.mqtt.reconnect.min, config.mqtt.reconnect.max);
+        let backoff = Backoff::full_jitter(config.mqtt.reconnect.min, config.mqtt.reconnect.max);
         let timeout = config.mqtt.connect_timeout;
         let (publisher, connection) = Self::prepare(Arc::new(connector), options, &settings, timeout, &backoff);
         tokio::spawn(async move {
@@ -110,10 +110,11 @@ impl Publisher {
     }
 
     /// Publishes and waits until the broker has it: for PUBACK at QoS 1, for the write at QoS 0. Waits through
-    /// reconnects. When it is cancelled after it began to wait, the event may be published all the same.
+    /// reconnects, unless they seem to be its own fault. When it is cancelled after it began to wait, the event may be
+    /// published all the same.
     ///
     /// # Errors
-    /// The broker's refusal, or that the connection has ended for good.
+    /// The broker's refusal, that connection after connection ended over it, or that the connection has ended for good.
     pub async fn publish(&self, publication: Publication) -> Result<(), PublishError> {
         self.start(publication).await?.await.unwrap_or(Err(PublishError::Closed)).map(|_| ())
     }
@@ -127,7 +128,7 @@ impl Publisher {
         publication: Publication,
     ) -> Result<oneshot::Receiver<Result<Receipt, PublishError>>, PublishError> {
         let (done, outcome) = oneshot::channel();
-        self.requests.send(Request { publication, done }).await.map_err(|_| PublishError::Closed)?;
+        self.requests.send(Request::new(publication, done)).await.map_err(|_| PublishError::Closed)?;
         Ok(outcome)
     }
 
