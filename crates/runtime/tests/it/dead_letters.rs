@@ -327,7 +327,10 @@ async fn a_user_property_that_cannot_be_sent_is_left_out_of_the_dead_letter() {
 /// MQTT 3.1.1 has no way to say no, and a limit that nobody is told of.
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_that_the_broker_closes_the_connection_over_gives_way_to_the_others() {
-    let mut rig = Rig::start(config_of(MqttVersion::V3_1_1), |worker| worker.add_route(route(permanent())));
+    let mut config = config_of(MqttVersion::V3_1_1);
+    // The instance's connection stays, for however long it takes.
+    config.mqtt.keep_alive = Duration::ZERO;
+    let mut rig = Rig::start(config, |worker| worker.add_route(route(permanent())));
     let mut broker = rig.subscribed().await;
     broker.publish(1, "t/a", Q1, vec![0xFF_u8; 3000]).await;
     broker.publish(2, "t/b", Q1, "other").await;
