@@ -5,18 +5,20 @@
 //!
 //! | sink | feature | written means | order | refuses |
 //! |---|---|---|---|---|
-//! | `Stdout` | `stdout` | handed to the reader of standard output | kept | line breaks, with `LineFormat::Lines` |
-//! | `File` | `file` | on disk (`Fsync::Batch`), within an interval, or with the operating system | kept | line breaks, with `FileFormat::Lines`; what has not what a column asks for, with `FileFormat::Csv` (feature `csv`) |
-//! | `Http` | `http` | answered with 2xx | kept, unless `concurrency` is more than 1 | what the receiver answers with 4xx |
-//! | `Redis` | `redis` | the server answered; safe as its persistence makes it | kept | records that the server refuses one by one |
+//! | `Stdout` | `stdout` | handed to the reader of standard output | per key | line breaks, with `LineFormat::Lines` |
+//! | `File` | `file` | on disk (`Fsync::Batch`), within an interval, or with the operating system | per key | line breaks, with `FileFormat::Lines`; what has not what a column asks for, with `FileFormat::Csv` (feature `csv`) |
+//! | `Http` | `http` | answered with 2xx | per key, unless `concurrency` is more than 1 | what the receiver answers with 4xx |
+//! | `Redis` | `redis` | the server answered; safe as its persistence makes it | per key | records that the server refuses one by one |
 //! | `Postgres` | `postgres` | committed | none, or as emitted with `on_conflict = "update"` | null characters, what the table does not take |
 //! | `Influx` | `influx` | answered with 2xx | none: points have their time | line breaks in tags, records without a time or a field |
 //! | `Clickhouse` | `clickhouse` | the server has the rows | none | what is no UTF-8, what the table does not take |
-//! | `Nats` | `nats` | the stream has said so; in mode `core`, handed to the connection | kept | no word of a subject, too large, another stream's subject |
+//! | `Nats` | `nats` | the stream has said so; in mode `core`, handed to the connection | per key | no word of a subject, too large, another stream's subject |
 //! | `Kafka` | `kafka` | all replicas in sync have it | per key | no topic's name, too large, what a broker refuses alone |
-//! | `Amqp` | `amqp` | confirmed by the server | kept | no word of a routing key, what no queue takes |
+//! | `Amqp` | `amqp` | confirmed by the server | per key | no word of a routing key, what no queue takes |
 //!
 //! A sink that publishes to an MQTT broker is in `tidemill-runtime`, whose connections it needs.
+//!
+//! Order *per key* is order of all records while `in_flight` is 1, its default.
 //!
 //! All write *at least once*, bar `Nats` in mode `core`. A batch that fails leaves nothing in a file; on standard output a part of it may
 //! already have been read, and comes again with the next try. Neither of these two knows idempotency keys: NDJSON

@@ -13,7 +13,7 @@ use tidemill::topic::TopicName;
 use tidemill::{Properties, Publication};
 
 /// What a worker tells of a letter, in this order and before the publisher's own properties.
-const TOLD: [&str; 11] = [
+const TOLD: [&str; 14] = [
     "tidemill-reason",
     "tidemill-error",
     "tidemill-attempts",
@@ -25,6 +25,9 @@ const TOLD: [&str; 11] = [
     "tidemill-last-seen",
     "tidemill-response-topic",
     "tidemill-correlation-data",
+    "tidemill-left-out",
+    "tidemill-payload-bytes",
+    "tidemill-payload-sha256",
 ];
 
 /// Counts the replays of an event; stands among its own properties.
@@ -177,8 +180,11 @@ impl Letter {
     /// The original event, to be published again.
     ///
     /// # Errors
-    /// Its topic is not known.
+    /// Its topic is not known, or its payload.
     pub(super) fn replay(&self) -> Result<Publication, String> {
+        if self.told("tidemill-left-out") == Some("payload") {
+            return Err("its payload was left out, because the broker could not take it".to_owned());
+        }
         let Some(topic) = self.topic() else {
             return Err("its original topic is not known (no tidemill-topic)".to_owned());
         };
@@ -339,5 +345,13 @@ pub(super) mod tests {
         assert_eq!(first.replayed_as(), again.event());
         assert_ne!(first.event(), again.event());
         assert_ne!(first.id(), again.id());
+    }
+
+    #[test]
+    fn a_letter_without_its_payload_is_not_replayed_as_an_empty_event() {
+        let mut headers = headers("r", "permanent", "t");
+        headers.push(("tidemill-left-out".to_owned(), "payload".to_owned()));
+        let letter = Letter::of_headers(headers, None, Bytes::new()).unwrap();
+        assert!(letter.replay().unwrap_err().contains("payload"));
     }
 }

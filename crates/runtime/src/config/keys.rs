@@ -263,6 +263,7 @@ fn shape(kind: &Kind, schema: &Value) -> String {
             if values.is_empty() { last } else { format!("{} or {last}", values.join(", ")) }
         }
         Kind::Map => r#"a table of texts such as { site = "hamburg" }"#.into(),
+        Kind::Text if schema["type"] == "array" => r#"a list of texts such as ["one", "two"]"#.into(),
         Kind::Duration | Kind::Bytes | Kind::NumberOrLimits | Kind::Text => "a text".into(),
     }
 }

@@ -72,7 +72,9 @@ pub struct MqttConfig {
     /// the session stops reading.
     #[schemars(range(min = 1))]
     pub window: u16,
-    /// How many bytes of unfinished events one instance holds before its session stops reading.
+    /// How many bytes of unfinished events one instance holds before its session stops reading: topic, payload and
+    /// properties. What is read comes in pieces of 64 KiB, and an event keeps the piece that it lies in: few small
+    /// events that stay unfinished may hold that much each.
     #[serde(with = "units::bytes")]
     #[schemars(with = "BytesText")]
     pub max_unfinished_bytes: u64,
@@ -231,7 +233,8 @@ pub struct TlsConfig {
     pub insecure_skip_verify: bool,
 }
 
-/// Waiting between attempts to connect: doubled after each failure, with full jitter.
+/// Waiting between attempts to connect, with full jitter: anything between nothing and an upper bound, which is doubled
+/// after each failure. So the instances that have lost one broker come back evenly over that time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -249,8 +252,8 @@ pub struct ReconnectConfig {
 impl Default for ReconnectConfig {
     fn default() -> Self {
         Self {
-            // A broker that restarts in a moment is found in a moment.
-            min: Duration::from_millis(100),
+            // A thousand instances that lost one broker come back as one a millisecond; an instance waits for half of it.
+            min: Duration::from_secs(1),
             // A whole fleet after an outage: a few connects per second and thousand instances stay bearable.
             max: Duration::from_secs(30),
         }

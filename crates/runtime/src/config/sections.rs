@@ -221,7 +221,7 @@ pub struct RetryConfig {
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub max_elapsed: Duration,
-    /// Upper bound of the wait before the second attempt; doubled for each further one, with jitter.
+    /// Least wait before every further attempt. The longest is twice that before the second, then doubled, with jitter.
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub min_delay: Duration,

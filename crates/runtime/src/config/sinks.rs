@@ -57,7 +57,7 @@ pub struct SinkSettings {
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub write_timeout: Duration,
-    /// Upper bound of the wait before the second try; doubled for each further one, with jitter.
+    /// Least wait before every further try. The longest is twice that before the second, then doubled, with jitter.
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub min_delay: Duration,

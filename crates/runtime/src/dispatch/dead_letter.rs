@@ -1,7 +1,10 @@
-//! Dead letters: the original payload, byte for byte, with what happened to it in the headers.
+//! Dead letters: the original payload, byte for byte, with what happened to it in the headers; and what is left of one
+//! that its destination cannot take whole.
 
 use std::time::SystemTime;
 
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use tidemill_core::{Event, Record, Scope};
 
 /// What happened to an event that is given up.
@@ -34,6 +37,7 @@ pub(crate) fn record(event: &Event, scope: &Scope, death: &Death) -> Record {
     header("tidemill-qos", event.qos().level().to_string());
     header("tidemill-first-seen", humantime::format_rfc3339_millis(death.first_seen).to_string());
     header("tidemill-last-seen", humantime::format_rfc3339_millis(SystemTime::now()).to_string());
+    debug_assert_eq!(record.headers.len(), ALWAYS);
     if let Some(properties) = event.properties() {
         // As it came: the broker takes what it has given.
         let mut exact = |name: &str, value: String| record.headers.push((name.to_owned(), value));
@@ -46,6 +50,36 @@ pub(crate) fn record(event: &Event, scope: &Scope, death: &Death) -> Record {
         record.headers.extend(properties.user.iter().cloned());
     }
     record
+}
+
+/// So many headers of a letter are always there; what the publisher gave comes after them.
+const ALWAYS: usize = 9;
+
+/// How much of a letter is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LessOf {
+    /// What the publisher gave beside the payload: content type, response topic, correlation data, user properties.
+    Properties,
+    /// The payload too. Its size and hash are told in its place.
+    Payload,
+}
+
+/// The letter without a part of it, which it says.
+pub(crate) fn less(letter: &Record, of: LessOf) -> Record {
+    let mut short = letter.clone();
+    short.content_type = None;
+    short.headers.truncate(ALWAYS);
+    let mut header = |name: &str, value: String| short.headers.push((name.to_owned(), value));
+    match of {
+        LessOf::Properties => header("tidemill-left-out", "properties".to_owned()),
+        LessOf::Payload => {
+            header("tidemill-left-out", "payload".to_owned());
+            header("tidemill-payload-bytes", letter.payload.len().to_string());
+            header("tidemill-payload-sha256", hex(&Sha256::digest(&letter.payload)));
+            short.payload = Bytes::new();
+        }
+    }
+    short
 }
 
 /// Bytes as text.

@@ -382,7 +382,10 @@ impl Dispatcher {
                     self.done.push(climb.ack);
                 }
             }
-            Step::InSinks => self.tally.handed_over(at),
+            Step::InSinks(ticket) => {
+                ticket.take_over();
+                self.tally.handed_over(at);
+            }
             Step::Resting(_) | Step::Rested(_) => debug_assert!(false, "it goes on"),
         }
     }

@@ -46,7 +46,7 @@ pub(crate) enum Step {
     /// Finished here: the dispatcher reports it.
     Finished(Outcome),
     /// The sinks have it; they report when its last record is written.
-    InSinks,
+    InSinks(Arc<Ticket>),
     /// The attempt failed. The next one is due after a rest, which takes no place of a handler.
     Resting(Box<Rest>),
     /// The rest is over: the next attempt begins as soon as there is a place for it.
@@ -270,8 +270,8 @@ impl Climb {
                 break;
             }
         }
+        let (Some(written), Some((dedup, key))) = (written, confirm) else { return Step::InSinks(ticket) };
         drop(ticket);
-        let (Some(written), Some((dedup, key))) = (written, confirm) else { return Step::InSinks };
         let outcome = written.await.unwrap_or(Outcome::Abandoned);
         if outcome == Outcome::Handled {
             dedup.confirm(key).await;
@@ -312,8 +312,8 @@ impl Climb {
         let record = dead_letter::record(event, &self.route.scope, &death);
         let ticket = self.ticket(1, Outcome::DeadLettered, event, death.attempts, None);
         // An ended engine drops the item, and its ticket reports the event as abandoned.
-        let _ = destination.send(Item::new(record, ticket)).await;
-        Step::InSinks
+        let _ = destination.send(Item::new(record, Arc::clone(&ticket))).await;
+        Step::InSinks(ticket)
     }
 
     fn ticket(

@@ -21,7 +21,7 @@ mod route;
 mod stall;
 
 pub(crate) use age::AgeLimit;
-pub(crate) use dead_letter::{Death, hex, record as dead_letter_record};
+pub(crate) use dead_letter::{Death, LessOf, hex, less as shortened_dead_letter, record as dead_letter_record};
 pub(crate) use dispatcher::{Dispatcher, Setup};
 pub(crate) use fill::RecordKey;
 pub(crate) use ladder::Climb;

@@ -61,6 +61,8 @@ pub(crate) struct Publish {
     pub(crate) qos: QoS,
     pub(crate) dup: bool,
     pub(crate) retain: bool,
+    /// Bytes of the whole packet but for its topic.
+    pub(crate) length: u32,
 }
 
 /// Why the broker ends the connection.
@@ -321,9 +323,10 @@ impl Publish {
             return Err(short());
         }
         let topic = packet.slice(topic_start..topic_end);
+        let length = u32::try_from(packet.len() - topic.len()).unwrap_or(u32::MAX);
         packet.advance(rest);
         let (dup, retain) = (first & 0b1000 != 0, first & 0b0001 != 0);
-        Ok(Self { topic, payload: packet, properties, topic_alias, pkid, qos, dup, retain })
+        Ok(Self { topic, payload: packet, properties, topic_alias, pkid, qos, dup, retain, length })
     }
 }
 

@@ -116,7 +116,10 @@ impl Link {
     pub(crate) fn deliver(&self, deliveries: &mut Vec<Delivery>, dropped: u64, at: Instant, wall: SystemTime) {
         {
             let mut inbound = lock(&self.inbound);
-            inbound.bursts.push(Burst { count: deliveries.len(), at, wall });
+            // Without deliveries nothing would bound the bursts but the dispatcher's haste.
+            if !deliveries.is_empty() {
+                inbound.bursts.push(Burst { count: deliveries.len(), at, wall });
+            }
             inbound.dropped += dropped;
             if inbound.deliveries.is_empty() {
                 std::mem::swap(&mut inbound.deliveries, deliveries);
@@ -237,5 +240,22 @@ impl Link {
             Ack::Number(seq) => seq < self.floor.load(Ordering::Acquire),
             Ack::Release { .. } => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A flood of events that are all dropped must not fill the memory of a dispatcher that is busy.
+    #[test]
+    fn what_was_only_dropped_is_counted_and_takes_no_room() {
+        let link = Link::default();
+        for _ in 0..1000 {
+            link.deliver(&mut Vec::new(), 3, Instant::now(), SystemTime::now());
+        }
+        let mut inbound = Inbound::default();
+        link.take_inbound(&mut inbound);
+        assert_eq!((inbound.dropped, inbound.bursts.len()), (3000, 0));
     }
 }

@@ -1,5 +1,9 @@
 //! Outgoing PUBLISHes of a connection: queued, numbered, sent within the server's Receive Maximum, kept until their
 //! PUBACK, and sent again in order on the next session.
+//!
+//! INVARIANT (G11): no publication holds up the others for good. Some brokers answer one that they do not like by closing
+//! the connection, without a word. One that was on its way when connections ended is sent alone after the second time,
+//! which shows whose fault it is, and is given up after the fifth.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -29,8 +33,21 @@ pub enum PublishError {
     },
     /// It cannot be written as an MQTT packet; the text says which part.
     Invalid(&'static str),
+    /// So many connections in a row have ended before the broker answered it, the last ones with nothing else on its way:
+    /// some brokers close the connection over what they do not like. Whether the broker has it is not known.
+    Unanswered {
+        /// How many.
+        connections: u32,
+    },
     /// The connection has ended for good; whether the broker has the publication is not known.
     Closed,
+}
+
+impl PublishError {
+    /// Whether the reason is, or seems to be, what is in the publication, so that another one in its place may do.
+    pub(crate) fn is_about_content(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Invalid(_) | Self::Unanswered { .. })
+    }
 }
 
 impl fmt::Display for PublishError {
@@ -42,6 +59,9 @@ impl fmt::Display for PublishError {
             }
             Self::Invalid(part) => {
                 write!(f, "{part} of the publication is longer than 65535 bytes or contains the null character")
+            }
+            Self::Unanswered { connections } => {
+                write!(f, "{connections} connections in a row ended before the broker answered the publication")
             }
             Self::Closed => f.write_str("the publishing connection is closed"),
         }
@@ -62,9 +82,27 @@ pub struct Receipt {
 /// A publication and who waits for it.
 #[derive(Debug)]
 pub(crate) struct Request {
-    pub(crate) publication: Publication,
-    pub(crate) done: Done,
+    publication: Publication,
+    done: Done,
+    /// How many connections have ended while it was on its way.
+    cut: u32,
 }
+
+impl Request {
+    pub(crate) fn new(publication: Publication, done: Done) -> Self {
+        Self { publication, done, cut: 0 }
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.cut >= SUSPECT
+    }
+}
+
+/// One that so many connections have ended with is sent alone.
+const SUSPECT: u32 = 2;
+/// One that so many connections have ended with is given up. All but the first ones had nothing else on its way, and
+/// the waits between them have grown to seconds: a broker that is merely restarted does not come here.
+const GIVEN_UP: u32 = 5;
 
 /// See the module's description. Lives as long as its connection, over all sessions.
 #[derive(Debug)]
@@ -105,8 +143,13 @@ impl Outgoing {
     pub(crate) fn end_session(&mut self) {
         let mut unacked: Vec<(u64, Request)> = self.in_flight.drain().map(|(_, sent)| sent).collect();
         unacked.sort_unstable_by_key(|(order, _)| *order);
-        for (_, request) in unacked.into_iter().rev() {
-            self.again.push_front(request);
+        for (_, mut request) in unacked.into_iter().rev() {
+            request.cut += 1;
+            if request.cut < GIVEN_UP {
+                self.again.push_front(request);
+            } else {
+                request.done.send(Err(PublishError::Unanswered { connections: request.cut }));
+            }
         }
     }
 
@@ -133,12 +176,21 @@ impl Outgoing {
 
     /// Whether a request may be taken off the queue, whose bound is the bound of everything that waits.
     pub(crate) fn has_room(&self) -> bool {
-        self.requests.is_some() && self.again.is_empty() && self.in_flight.len() < self.limit
+        self.requests.is_some() && self.again.is_empty() && self.may_send()
+    }
+
+    /// Whether the next one may go out: within the limit, and alone if either is suspect.
+    fn may_send(&self) -> bool {
+        // A suspect one is the only one on its way.
+        let only = if self.in_flight.len() == 1 { self.in_flight.values().next() } else { None };
+        let alone = self.again.front().is_some_and(Request::is_suspect)
+            || only.is_some_and(|(_, request)| request.is_suspect());
+        self.in_flight.len() < if alone { 1 } else { self.limit }
     }
 
     /// Whether something waits for nothing but the write buffer.
     pub(crate) fn awaits_flush(&self) -> bool {
-        !self.again.is_empty() && self.in_flight.len() < self.limit
+        !self.again.is_empty() && self.may_send()
     }
 
     /// Waits for the next request. Cancel-safe. Never ready when there is nobody left to ask.
@@ -167,7 +219,7 @@ impl Outgoing {
         /// Enough for one system call; the rest waits for the next turn of the session.
         const ENOUGH: usize = 256 * 1024;
         self.again.extend(first);
-        while self.in_flight.len() < self.limit && out.len() < ENOUGH {
+        while self.may_send() && out.len() < ENOUGH {
             let next = self.again.pop_front().or_else(|| self.requests.as_mut()?.try_recv().ok());
             let Some(request) = next else { break };
             self.write(version, out, request);

@@ -71,7 +71,7 @@ impl Publisher {
             .map_err(|error| wrong(ConfigProblem::new("mqtt.url", report(&error), "see the message")))?;
         let options = ConnectOptions::new(config, String::new()).for_publisher(id);
         let settings = Settings::new(config, Vec::new());
-        let backoff = Backoff::new(config.mqtt.reconnect.min, config.mqtt.reconnect.max);
+        let backoff = Backoff::full_jitter(config.mqtt.reconnect.min, config.mqtt.reconnect.max);
         let timeout = config.mqtt.connect_timeout;
         let (publisher, connection) = Self::prepare(Arc::new(connector), options, &settings, timeout, &backoff);
         tokio::spawn(async move {
@@ -118,10 +118,11 @@ impl Publisher {
     }
 
     /// Publishes and waits until the broker has it: for PUBACK at QoS 1, for the write at QoS 0. Waits through
-    /// reconnects. When it is cancelled after it began to wait, the event may be published all the same.
+    /// reconnects, unless they seem to be its own fault. When it is cancelled after it began to wait, the event may be
+    /// published all the same.
     ///
     /// # Errors
-    /// The broker's refusal, or that the connection has ended for good.
+    /// The broker's refusal, that connection after connection ended over it, or that the connection has ended for good.
     pub async fn publish(&self, publication: Publication) -> Result<(), PublishError> {
         self.start(publication).await?.await.unwrap_or(Err(PublishError::Closed)).map(|_| ())
     }
@@ -135,7 +136,7 @@ impl Publisher {
         publication: Publication,
     ) -> Result<oneshot::Receiver<Result<Receipt, PublishError>>, PublishError> {
         let (done, outcome) = oneshot::channel();
-        let request = Request { publication, done: Done::One(done) };
+        let request = Request::new(publication, Done::One(done));
         self.requests.send(request).await.map_err(|_| PublishError::Closed)?;
         Ok(outcome)
     }
@@ -155,7 +156,7 @@ impl Publisher {
             let places = publications.size_hint().0.clamp(1, AT_ONCE);
             let places = self.requests.reserve_many(places).await.map_err(|_| PublishError::Closed)?;
             for (place, (at, publication)) in places.zip(&mut publications) {
-                place.send(Request { publication, done: shares.share(at) });
+                place.send(Request::new(publication, shares.share(at)));
             }
         }
         Ok(started)

@@ -36,6 +36,11 @@ impl AckWindow {
         seq
     }
 
+    /// Whether an event with this packet ID is unacknowledged on this session. Looks at all of them.
+    pub(crate) fn holds(&self, pkid: u16) -> bool {
+        self.entries.iter().any(|entry| entry.pkid == pkid)
+    }
+
     /// Notes that an event is finished. An event of an ended session only stops counting.
     #[inline]
     pub(crate) fn finish(&mut self, seq: Seq) {

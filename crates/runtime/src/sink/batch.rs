@@ -50,6 +50,19 @@ impl Batch {
     }
 }
 
+impl IntoIterator for Batch {
+    type Item = Item;
+    type IntoIter = std::iter::Map<
+        std::iter::Zip<std::vec::IntoIter<Record>, std::vec::IntoIter<Owed>>,
+        fn((Record, Owed)) -> Item,
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let item: fn((Record, Owed)) -> Item = |(record, Owed { ticket, bytes })| Item { record, ticket, bytes };
+        self.records.into_iter().zip(self.owed).map(item)
+    }
+}
+
 impl FromIterator<Item> for Batch {
     fn from_iter<T: IntoIterator<Item = Item>>(items: T) -> Self {
         let items = items.into_iter();

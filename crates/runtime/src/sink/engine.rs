@@ -1,5 +1,6 @@
 //! The engine's loop: takes what comes, sends batches off, and keeps the books of what is under way.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
 use std::pin::Pin;
@@ -29,8 +30,8 @@ const GULP: usize = 1024;
 /// What a sink gets to close.
 const LAST_CALL: Duration = Duration::from_secs(10);
 
-/// A batch that has landed: its partition, and when its oldest event arrived.
-type Landed = (usize, Option<Instant>);
+/// A batch that has landed: its partition, when its oldest event arrived, and what of it has nowhere to go.
+type Landed = (usize, Option<Instant>, Batch);
 
 /// See the module's description.
 pub(crate) struct SinkEngine {
@@ -90,9 +91,15 @@ impl SinkEngine {
         // Of each batch under way, when its oldest event arrived.
         let mut under_way: Vec<Option<Instant>> = Vec::new();
         let mut incoming = Vec::new();
+        // Refused by the dead-letter destination, and when they are put to it again: beside the flights, so that they
+        // hold up nothing (G11).
+        let mut refused: VecDeque<(Instant, Batch)> = VecDeque::new();
         let mut closed = false;
         loop {
             let now = Instant::now();
+            while let Some((_, batch)) = refused.pop_front_if(|(at, _)| *at <= now) {
+                incoming.extend(batch);
+            }
             for item in incoming.drain(..) {
                 let hash = if self.batcher.is_partitioned() { hash(&item) } else { 0 };
                 let bytes = u64::from(item.bytes);
@@ -104,20 +111,25 @@ impl SinkEngine {
                 under_way.push(oldest);
                 let airline = Arc::clone(&self.airline);
                 flights.push(Box::pin(async move {
-                    airline.fly(batch).await;
-                    (partition, oldest)
+                    let stuck = airline.fly(batch).await;
+                    (partition, oldest, stuck)
                 }));
             }
             let fronts = self.batcher.fronts().map(|item| item.ticket.received());
-            let oldest = fronts.chain(under_way.iter().copied().flatten()).min();
+            let resting = refused.iter().filter_map(|(_, batch)| batch.oldest());
+            let oldest = fronts.chain(resting).chain(under_way.iter().copied().flatten()).min();
             self.airline.state.set_load(under_way.len(), oldest);
-            if closed && flights.is_empty() && self.batcher.is_empty() {
+            if closed && flights.is_empty() && self.batcher.is_empty() && refused.is_empty() {
                 return;
             }
-            let due = self.batcher.next_due();
+            let again = refused.front().map(|(at, _)| *at);
+            let due = self.batcher.next_due().into_iter().chain(again).min();
             tokio::select! {
-                Some((partition, oldest)) = flights.next(), if !flights.is_empty() => {
+                Some((partition, oldest, stuck)) = flights.next(), if !flights.is_empty() => {
                     self.batcher.landed(partition);
+                    if stuck.len() > 0 {
+                        refused.push_back((Instant::now() + self.airline.settings.max_delay, stuck));
+                    }
                     if let Some(at) = under_way.iter().position(|other| *other == oldest) {
                         under_way.swap_remove(at);
                     }

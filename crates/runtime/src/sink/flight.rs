@@ -44,9 +44,11 @@ enum Answer {
 }
 
 impl Airline {
-    /// Brings a batch to its end.
-    pub(super) async fn fly(&self, batch: Batch) {
+    /// Brings a batch to its end. Returns the records that have nowhere else to go: the dead-letter destination itself
+    /// refuses them.
+    pub(super) async fn fly(&self, batch: Batch) -> Batch {
         let mut parts = vec![batch];
+        let mut stuck = Batch::default();
         while let Some(mut part) = parts.pop() {
             let rejections = match self.write(&part).await {
                 Answer::Written => Vec::new(),
@@ -61,13 +63,9 @@ impl Airline {
                     continue;
                 }
             };
-            let stuck = self.settle(part, rejections).await;
-            if stuck.len() > 0 {
-                // The dead-letter destination itself refuses: there is nowhere else to go, so it is asked again.
-                sleep(self.settings.max_delay).await;
-                parts.push(stuck);
-            }
+            self.settle(part, rejections, &mut stuck).await;
         }
+        stuck
     }
 
     /// Writes until the sink has an answer.
@@ -180,13 +178,12 @@ impl Airline {
         }
     }
 
-    /// The part is written but for the rejected records. Returns those that have nowhere else to go.
-    async fn settle(&self, part: Batch, rejections: Vec<Rejection>) -> Batch {
+    /// The part is written but for the rejected records. Those that have nowhere else to go are `stuck`.
+    async fn settle(&self, part: Batch, rejections: Vec<Rejection>, stuck: &mut Batch) {
         let metrics = &self.state.metrics;
-        let mut stuck = Batch::default();
         if rejections.is_empty() {
             self.written(&part);
-            return stuck;
+            return;
         }
         let mut reasons: Vec<Option<String>> = vec![None; part.len()];
         for Rejection { index, reason } in rejections {
@@ -220,7 +217,6 @@ impl Airline {
             }
             self.room.leave(1, u64::from(owed.bytes));
         }
-        stuck
     }
 
     fn written(&self, part: &Batch) {

@@ -36,6 +36,8 @@ pub(crate) struct Ticket {
     /// How many attempts it took.
     attempts: u32,
     dead_lettered: AtomicBool,
+    /// Whether it counts the event as abandoned when it is lost. Until then the event is its ladder's to count (G9).
+    counts: AtomicBool,
     /// Told the outcome instead of the session and the metrics: the event's ladder still has something to do.
     waiter: Mutex<Option<oneshot::Sender<Outcome>>>,
 }
@@ -57,8 +59,14 @@ impl Ticket {
             event,
             attempts,
             dead_lettered: AtomicBool::new(outcome == Outcome::DeadLettered),
+            counts: AtomicBool::new(false),
             waiter: Mutex::new(waiter),
         }
+    }
+
+    /// The ladder is over and all records are handed in: from now on the event is this ticket's to count.
+    pub(crate) fn take_over(&self) {
+        self.counts.store(true, Ordering::Release);
     }
 
     /// When the event arrived.
@@ -144,8 +152,7 @@ impl Drop for Reports {
 impl Drop for Ticket {
     fn drop(&mut self) {
         // A waiter is told by the loss of its sender.
-        let waited_for = self.waiter.get_mut().unwrap_or_else(PoisonError::into_inner).is_some();
-        if *self.remaining.get_mut() > 0 && !waited_for {
+        if *self.remaining.get_mut() > 0 && *self.counts.get_mut() {
             // Counted, but not reported to the session: nothing of it may be acknowledged.
             self.climb.route.metrics.finished(Outcome::Abandoned, 1);
         }

@@ -1,5 +1,8 @@
 //! The broker as a sink: dead letters, and what handlers publish, over a connection of their own that is opened when
 //! the first of them comes. Never over an instance's connection: one that has stopped reading could not see the PUBACKs.
+//!
+//! INVARIANT (G11): a dead letter that the broker cannot take, for its size or for what is in it, does not stay in the
+//! way: it goes without the publisher's properties, or at last without its payload, and the log says so.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,12 +12,13 @@ use async_trait::async_trait;
 use serde_json::json;
 use tidemill_core::topic::TopicName;
 use tidemill_core::{Properties, Publication, Record, Rejection, Sink, SinkError};
-use tracing::warn;
+use tokio::sync::oneshot;
+use tracing::{error, warn};
 
 use crate::config::MqttVersion;
-use crate::dispatch::hex;
+use crate::dispatch::{LessOf, hex, shortened_dead_letter};
 use crate::observe::Rarely;
-use crate::session::{PublishError, Publisher};
+use crate::session::{PublishError, Publisher, Receipt};
 
 /// A publishing connection that starts when it is first needed, shared by the sinks that need one.
 pub(super) struct LazyPublisher {
@@ -116,14 +120,45 @@ impl BrokerSink {
         Ok(publication)
     }
 
+    /// Where a dead letter goes.
+    fn topic(&self, letter: &Record) -> String {
+        dead_letter_topic(&self.prefix, told(letter, "tidemill-route"))
+    }
+
+    /// Publishes as much of a dead letter as the broker takes, which it has refused whole.
+    async fn publish_less(
+        &self,
+        publisher: &Publisher,
+        letter: &Record,
+        mut refusal: PublishError,
+    ) -> Result<Receipt, PublishError> {
+        for less in [LessOf::Properties, LessOf::Payload] {
+            let short = shortened_dead_letter(letter, less);
+            error!(
+                topic = told(&short, "tidemill-topic"),
+                route = told(&short, "tidemill-route"),
+                instance = told(&short, "tidemill-instance"),
+                first_seen = told(&short, "tidemill-first-seen"),
+                payload_bytes = letter.payload.len(),
+                payload_sha256 = told(&short, "tidemill-payload-sha256"),
+                left_out = told(&short, "tidemill-left-out"),
+                %refusal,
+                "the broker cannot take a dead letter as it is; a part of it is left out"
+            );
+            let publication = self.admitted(&short).await.map_err(|_| PublishError::Invalid("a part"))?;
+            match answer(publisher, publisher.start(publication).await?).await {
+                Err(error) if error.is_about_content() => refusal = error,
+                outcome => return outcome,
+            }
+        }
+        Err(refusal)
+    }
+
     fn publication(&self, record: &Record) -> Result<Publication, String> {
         if let Some(publication) = &record.publication {
             return Ok((**publication).clone());
         }
-        let header =
-            |name: &str| record.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
-        let topic = TopicName::new(&dead_letter_topic(&self.prefix, header("tidemill-route")))
-            .map_err(|error| error.to_string())?;
+        let topic = TopicName::new(&self.topic(record)).map_err(|error| error.to_string())?;
         if self.version == MqttVersion::V3_1_1 {
             // No user properties: the headers travel in an envelope around the payload.
             let payload = match std::str::from_utf8(&record.payload) {
@@ -142,6 +177,30 @@ impl BrokerSink {
         publication.properties = Some(Box::new(properties));
         Ok(publication)
     }
+}
+
+/// What a header of a dead letter says.
+fn told<'a>(letter: &'a Record, name: &str) -> &'a str {
+    letter.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+}
+
+/// Waits until the publisher says how a publication ended. It keeps what it was given and sends it again by itself:
+/// giving up here, to be asked to write the same once more, would only publish it twice.
+async fn answer(
+    publisher: &Publisher,
+    mut done: oneshot::Receiver<Result<Receipt, PublishError>>,
+) -> Result<Receipt, PublishError> {
+    loop {
+        match tokio::time::timeout(PATIENCE, &mut done).await {
+            Ok(outcome) => return outcome.unwrap_or(Err(PublishError::Closed)),
+            Err(_) => warn_late(publisher),
+        }
+    }
+}
+
+fn warn_late(publisher: &Publisher) {
+    let error = publisher.last_error();
+    warn!(error, "the broker has not taken a dead letter or publication yet; waiting for it");
 }
 
 #[async_trait]
@@ -167,26 +226,29 @@ impl Sink for BrokerSink {
         let settled = loop {
             match tokio::time::timeout(PATIENCE, started.settled()).await {
                 Ok(settled) => break settled,
-                Err(_) => {
-                    let error = publisher.last_error();
-                    warn!(error, "the broker has not taken a dead letter or publication yet; waiting for it");
-                }
+                Err(_) => warn_late(&publisher),
             }
         };
-        for at in settled.unheard {
-            let record = &batch[sources[at]];
-            // What handlers publish may well be for nobody.
-            if record.publication.is_none()
-                && let Ok(letter) = self.publication(record)
-            {
-                self.warn_unheard(letter.topic.as_str());
-            }
+        // What handlers publish may well be for nobody.
+        let letters = settled.unheard.iter().map(|at| &batch[sources[*at]]);
+        for letter in letters.filter(|record| record.publication.is_none()) {
+            self.warn_unheard(&self.topic(letter));
         }
         for (at, error) in settled.failed {
-            if error == PublishError::Closed {
-                return Err(SinkError::unavailable(error));
+            let (index, record) = (sources[at], &batch[sources[at]]);
+            let outcome = match error {
+                // What handlers publish has its event to go to the dead letters in its place.
+                error if error.is_about_content() && record.publication.is_none() => {
+                    self.publish_less(&publisher, record, error).await
+                }
+                error => Err(error),
+            };
+            match outcome {
+                Ok(receipt) if receipt.no_subscribers => self.warn_unheard(&self.topic(record)),
+                Ok(_) => {}
+                Err(PublishError::Closed) => return Err(SinkError::unavailable(PublishError::Closed)),
+                Err(error) => rejections.push(Rejection { index, reason: error.to_string() }),
             }
-            rejections.push(Rejection { index: sources[at], reason: error.to_string() });
         }
         if rejections.is_empty() { Ok(()) } else { Err(SinkError::rejected(rejections)) }
     }

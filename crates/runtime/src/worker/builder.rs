@@ -249,7 +249,7 @@ impl WorkerBuilder {
             options: ConnectOptions::new(config, String::new()),
             settings: Settings::new(config, subscribed),
             connect_timeout: config.mqtt.connect_timeout,
-            backoff: Backoff::new(config.mqtt.reconnect.min, config.mqtt.reconnect.max),
+            backoff: Backoff::full_jitter(config.mqtt.reconnect.min, config.mqtt.reconnect.max),
             router: Arc::new(router),
             routes,
             sink_names: emit_names,

@@ -147,3 +147,28 @@ proptest! {
         acks_follow_the_events(bursts, picks);
     }
 }
+
+/// As EMQX does after its retry interval, and NATS after its wait for an acknowledgement.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_sent_again_on_the_same_connection_is_handled_and_acknowledged_once() {
+    let (handler, mut calls) = Calls::new();
+    let mut rig = Rig::with_handler(config(), handler);
+    let mut broker = rig.subscribed().await;
+    let again = |pkid| v5::Packet::Publish(v5::Publish { dup: true, ..publish(pkid, "t/a", "x") });
+    broker.publish(7, "t/a", Q1, "x").await;
+    let call = calls.next().await;
+    for _ in 0..3 {
+        broker.send(again(7)).await;
+    }
+    broker.publish(8, "t/b", Q1, "y").await;
+    calls.next().await.ok();
+    broker.expect_no_packet().await;
+    call.ok();
+    broker.expect_pubacks([7, 8]).await;
+    rig.received(2).await;
+    // Acknowledged, the ID belongs to whatever comes next, marked as sent before or not.
+    broker.send(again(7)).await;
+    calls.next().await.ok();
+    broker.expect_pubacks([7]).await;
+    assert_eq!(rig.leave(broker).await.received, 3);
+}

@@ -258,3 +258,118 @@ async fn a_dead_letter_connection_ignores_what_it_did_not_ask_for() {
     broker.expect_pubacks([1]).await;
     assert_eq!(count(&rig.registry, "tidemill_events_received_total", &[]), 1);
 }
+
+/// The next dead letter, and its acknowledgement.
+async fn take_letter(dead: &mut tidemill_testkit::script::ScriptedBroker) -> v5::Publish {
+    let letter = dead.expect_publish().await;
+    dead.puback(letter.pkid).await;
+    letter
+}
+
+fn with_property(pkid: u16, payload: &'static [u8], value: &str) -> v5::Packet {
+    let properties =
+        v5::PublishProperties { user_properties: vec![("own".into(), value.into())], ..no_publish_properties() };
+    v5::Packet::Publish(v5::Publish { properties: Some(properties), ..publish(pkid, "t/a", payload) })
+}
+
+fn no_publish_properties() -> v5::PublishProperties {
+    v5::PublishProperties {
+        payload_format_indicator: None,
+        message_expiry_interval: None,
+        topic_alias: None,
+        response_topic: None,
+        correlation_data: None,
+        user_properties: vec![],
+        subscription_identifiers: vec![],
+        content_type: None,
+    }
+}
+
+/// An event near the broker's packet limit has no room for the headers of a dead letter.
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_above_the_packet_limit_goes_without_properties_or_payload_and_holds_up_no_other() {
+    let mut rig = Rig::start(config(), |worker| worker.add_route(route(permanent())));
+    let mut broker = rig.subscribed().await;
+    broker.send(with_property(1, &[7; 1000], &"x".repeat(900))).await;
+    broker.send(with_property(2, &[7; 2000], "small")).await;
+    broker.send(with_property(3, b"after", "kept")).await;
+    let mut dead = rig.connection().await;
+    dead.expect_connect().await;
+    dead.send_connack(false, Some(v5::ConnAckProperties { max_packet_size: Some(2000), ..no_properties() })).await;
+    let mut letters: Vec<_> = Vec::new();
+    for _ in 0..3 {
+        letters.push(take_letter(&mut dead).await);
+    }
+    broker.expect_pubacks([1, 2, 3]).await;
+    letters.sort_by_key(|letter| std::cmp::Reverse(letter.payload.len()));
+    let told: Vec<_> = letters.iter().map(headers).collect();
+    assert_eq!((letters[0].payload.len(), told[0]["tidemill-left-out"]), (1000, "properties"));
+    assert!(!told[0].contains_key("own") && told[0]["tidemill-topic"] == "t/a");
+    assert_eq!((&letters[1].payload[..], told[1]["own"]), (&b"after"[..], "kept"), "it is whole");
+    assert_eq!((letters[2].payload.len(), told[2]["tidemill-left-out"]), (0, "payload"));
+    assert_eq!(told[2]["tidemill-payload-bytes"], "2000");
+    assert_eq!(told[2]["tidemill-payload-sha256"].len(), 64);
+    assert_eq!(told[2]["tidemill-reason"], "permanent");
+    assert_eq!(rig.finished("dead_lettered"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_property_that_cannot_be_sent_is_left_out_of_the_dead_letter() {
+    let mut rig = Rig::start(config(), |worker| worker.add_route(route(permanent())));
+    let mut broker = rig.subscribed().await;
+    broker.send(with_property(1, b"x", "zero \0")).await;
+    let mut dead = rig.publishing().await;
+    let letter = take_letter(&mut dead).await;
+    assert_eq!((&letter.payload[..], headers(&letter)["tidemill-left-out"]), (&b"x"[..], "properties"));
+    broker.expect_pubacks([1]).await;
+}
+
+/// MQTT 3.1.1 has no way to say no, and a limit that nobody is told of.
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_the_broker_closes_the_connection_over_gives_way_to_the_others() {
+    let mut config = config_of(MqttVersion::V3_1_1);
+    // The instance's connection stays, for however long it takes.
+    config.mqtt.keep_alive = Duration::ZERO;
+    let mut rig = Rig::start(config, |worker| worker.add_route(route(permanent())));
+    let mut broker = rig.subscribed().await;
+    broker.publish(1, "t/a", Q1, vec![0xFF_u8; 3000]).await;
+    broker.publish(2, "t/b", Q1, "other").await;
+    let mut letters = Vec::new();
+    'connections: for connection in 0.. {
+        assert!(connection < 20, "it goes on for ever");
+        let mut dead = rig.publishing().await;
+        while letters.len() < 2 {
+            let letter = dead.expect_publish().await;
+            if letter.payload.len() > 2000 {
+                dead.cut();
+                continue 'connections;
+            }
+            dead.puback(letter.pkid).await;
+            letters.push(serde_json::from_slice::<serde_json::Value>(&letter.payload).unwrap());
+        }
+        break;
+    }
+    broker.expect_pubacks([1, 2]).await;
+    let stub = letters.iter().find(|letter| letter["headers"]["tidemill-topic"] == "t/a").unwrap();
+    assert_eq!(stub["headers"]["tidemill-payload-bytes"], "3000");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_that_the_destination_refuses_holds_up_no_other() {
+    let letters = Recording::new();
+    let mut config = config();
+    config.dead_letters.sink = Some("letters".to_owned());
+    letters.answer(SinkError::rejected(vec![Rejection { index: 0, reason: "too ugly".to_owned() }]));
+    let sink = letters.clone();
+    let mut rig = Rig::start(config, |worker| worker.sink("letters", sink).add_route(route(permanent())));
+    let mut broker = rig.subscribed().await.with_patience(Duration::from_secs(20));
+    broker.publish(1, "t/a", Q1, "ugly").await;
+    until(|| letters.attempts() == 1).await;
+    broker.publish(2, "t/a", Q1, "fine").await;
+    let began = tokio::time::Instant::now();
+    until(|| letters.payloads() == ["fine"]).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "it waited for the other");
+    broker.expect_pubacks([1, 2]).await;
+    assert_eq!(letters.payloads(), ["fine", "ugly"]);
+    rig.leave(broker).await;
+}

@@ -178,6 +178,31 @@ async fn the_whole_end_takes_no_longer_than_both_deadlines_whatever_hangs() {
     }
 }
 
+/// Some are in the sink, some wait for room in it, and all of them are cut.
+#[tokio::test(start_paused = true)]
+async fn events_that_are_cut_while_they_wait_for_room_in_a_sink_are_counted_once() {
+    let mut config = quiet();
+    config.drain.deadline = Duration::from_secs(1);
+    let mut settings = tidemill_runtime::SinkSettings::default();
+    settings.queue_records = 1;
+    let sink = Recording::new();
+    sink.block(true);
+    let emits = does(|_, cx| Ok(cx.emit("out", Record::new("r"))?));
+    let mut rig = Rig::start(config, |worker| worker.sink_with("out", sink, settings).add_route(route(emits)));
+    let mut broker = rig.subscribed().await.with_patience(Duration::from_secs(60));
+    for pkid in 1..=5 {
+        broker.publish(pkid, &format!("t/{pkid}"), Q1, "x").await;
+    }
+    rig.received(5).await;
+    rig.stop();
+    broker.accept_unsubscribe().await;
+    broker.expect_closed().await;
+    let registry = rig.registry.clone();
+    rig.ended().await.unwrap_err();
+    assert_eq!(count(&registry, "tidemill_events_finished_total", &[("outcome", "abandoned")]), 5);
+    assert_balanced(&registry);
+}
+
 /// Asked a second time when it is told.
 struct Twice(CancellationToken);
 

@@ -15,7 +15,7 @@ type Outcome = oneshot::Receiver<Result<Receipt, PublishError>>;
 
 fn request(publication: Publication) -> (Request, Outcome) {
     let (done, outcome) = oneshot::channel();
-    (Request { publication, done: Done::One(done) }, outcome)
+    (Request::new(publication, Done::One(done)), outcome)
 }
 
 fn queue() -> (mpsc::Sender<Request>, Outgoing) {
@@ -242,4 +242,56 @@ proptest! {
             }
         }
     }
+}
+
+/// Connects, sends all it may, and returns what that is.
+fn session(outgoing: &mut Outgoing) -> Vec<String> {
+    outgoing.begin_session(10, u32::MAX);
+    let mut out = BytesMut::new();
+    outgoing.pump(MqttVersion::V5, &mut out, None);
+    written(&mut out).into_iter().map(|(_, payload)| payload).collect()
+}
+
+/// A broker that closes the connection over one of several must not keep the others from going out.
+#[test]
+fn one_that_ends_every_connection_is_found_and_given_up_and_the_others_go_out() {
+    let (sender, mut outgoing) = queue();
+    let mut outcomes: Vec<_> = ["a", "bad", "c"].iter().map(|text| put(&sender, publication("t", text))).collect();
+    for _ in 0..2 {
+        assert_eq!(session(&mut outgoing), ["a", "bad", "c"]);
+        outgoing.end_session();
+    }
+    assert_eq!(session(&mut outgoing), ["a"], "each is suspect, and sent alone");
+    outgoing.acknowledged(1, Reason::SUCCESS);
+    let mut out = BytesMut::new();
+    outgoing.pump(MqttVersion::V5, &mut out, None);
+    assert_eq!(written(&mut out), [(2, "bad".to_owned())]);
+    assert!(!outgoing.has_room(), "nothing goes with it");
+    outgoing.end_session();
+    assert_eq!(session(&mut outgoing), ["bad"]);
+    outgoing.end_session();
+    assert_eq!(session(&mut outgoing), ["bad"]);
+    outgoing.end_session();
+    assert_eq!(outcomes.remove(1).try_recv().unwrap(), Err(PublishError::Unanswered { connections: 5 }));
+    put(&sender, publication("t", "new"));
+    assert_eq!(session(&mut outgoing), ["c"]);
+    outgoing.acknowledged(1, Reason::SUCCESS);
+    let mut out = BytesMut::new();
+    outgoing.pump(MqttVersion::V5, &mut out, None);
+    assert_eq!(written(&mut out), [(2, "new".to_owned())]);
+}
+
+/// A broker that is restarted a few times is no reason to give anything up.
+#[test]
+fn what_is_acknowledged_between_two_losses_is_never_given_up() {
+    let (sender, mut outgoing) = queue();
+    let mut outcomes: Vec<_> = (0..20).map(|n| put(&sender, publication("t", &n.to_string()))).collect();
+    for _ in 0..40 {
+        session(&mut outgoing);
+        outgoing.acknowledged(1, Reason::SUCCESS);
+        let mut out = BytesMut::new();
+        outgoing.pump(MqttVersion::V5, &mut out, None);
+        outgoing.end_session();
+    }
+    assert!(outcomes.iter_mut().all(|outcome| outcome.try_recv().unwrap().is_ok()));
 }

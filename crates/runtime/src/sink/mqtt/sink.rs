@@ -150,7 +150,9 @@ fn refused(error: PublishError, topic: &Topic) -> Result<String, SinkError> {
     const TOPIC_NAME_INVALID: u8 = 0x90;
     match &error {
         PublishError::Closed => Err(SinkError::unavailable(error)),
-        PublishError::TooLarge { .. } | PublishError::Invalid(_) => Ok(error.to_string()),
+        PublishError::TooLarge { .. } | PublishError::Invalid(_) | PublishError::Unanswered { .. } => {
+            Ok(error.to_string())
+        }
         PublishError::Refused(reason) => match reason.code() {
             QUOTA_EXCEEDED => Err(SinkError::unavailable(error)),
             NOT_AUTHORIZED | TOPIC_NAME_INVALID if topic.is_constant() => {

@@ -119,6 +119,7 @@ async fn a_durable_worker_whose_broker_is_restarted_over_and_over_handles_everyt
     config.identity.mode = IdentityMode::Durable;
     config.identity.replica = Some("pod-1".to_owned());
     config.mqtt.session_expiry = Duration::from_secs(300);
+    config.mqtt.reconnect.min = Duration::from_millis(100);
     config.mqtt.reconnect.max = Duration::from_millis(300);
     let counted = Counted::default();
     let worker = Running::joined(config.clone(), Slow(counted.clone(), Duration::from_millis(1))).await;
