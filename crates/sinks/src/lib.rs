@@ -12,19 +12,22 @@
 //! | `Postgres` | `postgres` | committed | none, or as emitted with `on_conflict = "update"` | null characters, what the table does not take |
 //! | `Influx` | `influx` | answered with 2xx | none: points have their time | line breaks in tags, records without a time or a field |
 //! | `Clickhouse` | `clickhouse` | the server has the rows | none | what is no UTF-8, what the table does not take |
+//! | `ObjectStore` | `object-store`, `s3`, `gcs`, `azure`, `parquet` | the store has confirmed the objects; in a folder: on disk | within an object | records that fit neither partition nor columns |
 //!
 //! All write *at least once*. A batch that fails leaves nothing in a file; on standard output a part of it may
 //! already have been read, and comes again with the next try. Neither of these two knows idempotency keys: NDJSON
 //! carries them, so that a reader can tell a repeated record. `Http` sends them in a header, for receivers that act once
 //! on each; `Redis` writes a record with a known one once, and `Postgres` does for as long as the row is there.
+//! `ObjectStore` overwrites the objects of a batch that is tried again, and writes the keys beside the payloads.
 
-#[cfg(feature = "lines")]
+#[cfg(any(feature = "file", feature = "stdout"))]
 mod blocking;
 #[cfg(feature = "clickhouse")]
 mod clickhouse;
 #[cfg(feature = "columns")]
 mod columns;
 #[cfg(feature = "lines")]
+#[cfg_attr(not(any(feature = "file", feature = "stdout")), allow(dead_code, reason = "whole lines are for files"))]
 mod encode;
 #[cfg(feature = "file")]
 mod file;
@@ -34,6 +37,8 @@ mod http;
 mod http_client;
 #[cfg(feature = "influx")]
 mod influx;
+#[cfg(feature = "object-store")]
+mod object_store;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -59,6 +64,10 @@ pub use file::{File, FileConfig, Fsync, RotateConfig};
 pub use http::{Http, HttpBody, HttpConfig, HttpMethod, HttpSignature};
 #[cfg(feature = "influx")]
 pub use influx::{Influx, InfluxApi, InfluxConfig, InfluxField, InfluxPrecision, InfluxTime};
+#[cfg(feature = "object-store")]
+pub use object_store::{ObjectCompression, ObjectFormat, ObjectStore, ObjectStoreConfig};
+#[cfg(feature = "parquet")]
+pub use object_store::{ParquetColumn, ParquetCompression, ParquetConfig, ParquetSource, ParquetType};
 #[cfg(feature = "postgres")]
 pub use postgres::{OnConflict, Postgres, PostgresConfig, PostgresTls};
 #[cfg(feature = "redis")]
