@@ -11,7 +11,7 @@
 pub mod callgrind;
 pub mod feed;
 pub mod peers;
-pub mod rollout;
 pub mod publish;
+pub mod rollout;
 #[cfg(feature = "sinks")]
 pub mod sinks;

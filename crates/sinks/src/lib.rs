@@ -15,6 +15,7 @@
 //! | `Nats` | `nats` | the stream has said so; in mode `core`, handed to the connection | per key | no word of a subject, too large, another stream's subject |
 //! | `Kafka` | `kafka` | all replicas in sync have it | per key | no topic's name, too large, what a broker refuses alone |
 //! | `Amqp` | `amqp` | confirmed by the server | per key | no word of a routing key, what no queue takes |
+//! | `ObjectStore` | `object-store`, `s3`, `gcs`, `azure`, `parquet` | the store has confirmed the objects; in a folder: on disk | within an object | records that fit neither partition nor columns |
 //!
 //! A sink that publishes to an MQTT broker is in `tidemill-runtime`, whose connections it needs.
 //!
@@ -25,6 +26,7 @@
 //! carries them, so that a reader can tell a repeated record. `Http` sends them in a header, for receivers that act once
 //! on each; `Redis` writes a record with a known one once, and `Postgres` does for as long as the row is there. `Nats`
 //! stores one once within its stream's duplicate window; `Kafka` and `Amqp` send them along for consumers.
+//! `ObjectStore` overwrites the objects of a batch that is tried again, and writes the keys beside the payloads.
 //!
 //! Rotated files are compressed with the features `gzip` and `zstd`.
 
@@ -37,6 +39,7 @@ mod clickhouse;
 #[cfg(feature = "columns")]
 mod columns;
 #[cfg(feature = "lines")]
+#[cfg_attr(not(any(feature = "file", feature = "stdout")), allow(dead_code, reason = "whole lines are for files"))]
 mod encode;
 #[cfg(feature = "file")]
 mod file;
@@ -50,6 +53,8 @@ mod influx;
 mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(feature = "object-store")]
+mod object_store;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -83,6 +88,10 @@ pub use influx::{Influx, InfluxApi, InfluxConfig, InfluxField, InfluxPrecision, 
 pub use kafka::{Kafka, KafkaConfig, KafkaSasl};
 #[cfg(feature = "nats")]
 pub use nats::{Nats, NatsConfig, NatsMode};
+#[cfg(feature = "object-store")]
+pub use object_store::{ObjectCompression, ObjectFormat, ObjectStore, ObjectStoreConfig};
+#[cfg(feature = "parquet")]
+pub use object_store::{ParquetColumn, ParquetCompression, ParquetConfig, ParquetSource, ParquetType};
 #[cfg(feature = "postgres")]
 pub use postgres::{OnConflict, Postgres, PostgresConfig, PostgresTls};
 #[cfg(feature = "redis")]

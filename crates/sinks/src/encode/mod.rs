@@ -134,7 +134,7 @@ fn push_payload(lines: &mut Vec<u8>, payload: &[u8]) -> Result<(), String> {
 ///
 /// # Errors
 /// Why it cannot be one; what was appended then is to be cut off.
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "object-store"))]
 pub(crate) fn push_envelope(text: &mut Vec<u8>, record: &Record) -> Result<(), String> {
     ndjson::push(text, record).map_err(|error| error.to_string())
 }

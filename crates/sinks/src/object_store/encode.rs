@@ -1,0 +1,56 @@
+//! The records of one object to its bytes. Invariant: a refused record leaves no trace in the object nor in its name.
+
+use tidemill_core::{BoxError, Record, Rejection};
+
+use super::body::Body;
+use super::compress::{self, Writer};
+use super::config::{ObjectCompression, ObjectFormat};
+use super::name::Name;
+use super::partition::Partition;
+use crate::encode::push_envelope;
+
+/// An object that is ready to be uploaded.
+pub(super) struct Object {
+    /// Its name in its folder.
+    pub(super) name: String,
+    pub(super) body: Body,
+    /// How many records are in it. An object of none is not written.
+    pub(super) records: usize,
+    pub(super) rejections: Vec<Rejection>,
+}
+
+/// Encodes a partition of a batch. Takes time: not for the async threads.
+///
+/// # Errors
+/// The encoder failed, which is not the fault of a record.
+pub(super) fn object(format: &ObjectFormat, batch: &[Record], partition: &Partition) -> Result<Object, BoxError> {
+    match format {
+        ObjectFormat::Ndjson { compression } => ndjson(*compression, batch, partition),
+        #[cfg(feature = "parquet")]
+        ObjectFormat::Parquet(config) => super::parquet::object(config, batch, partition),
+    }
+}
+
+fn ndjson(compression: ObjectCompression, batch: &[Record], partition: &Partition) -> Result<Object, BoxError> {
+    let mut writer = Writer::new(compression)?;
+    let mut name = Name::new();
+    let mut rejections = Vec::new();
+    let mut line = Vec::new();
+    for &index in &partition.records {
+        line.clear();
+        match push_envelope(&mut line, &batch[index]) {
+            Ok(()) => {
+                line.push(b'\n');
+                writer.write_all(&line)?;
+                name.add(&batch[index]);
+            }
+            Err(reason) => rejections.push(Rejection { index, reason }),
+        }
+    }
+    Ok(Object {
+        name: format!("{}.{}", name.finish(), compress::extension(compression)),
+        body: writer.finish()?,
+        records: partition.records.len() - rejections.len(),
+        rejections,
+    })
+}

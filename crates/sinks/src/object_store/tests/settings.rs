@@ -1,0 +1,58 @@
+//! Settings as they stand in files, and errors as they are read.
+
+use tidemill_core::{Record, Sink, SinkErrorKind};
+
+use super::super::error::detail;
+use super::super::{ObjectCompression, ObjectFormat, ObjectStore, ObjectStoreConfig};
+
+#[test]
+fn a_url_is_enough() {
+    let config: ObjectStoreConfig = serde_json::from_str(r#"{"url":"/var/lake"}"#).unwrap();
+    assert_eq!(config, ObjectStoreConfig::new("/var/lake"));
+    assert_eq!(config.format, ObjectFormat::Ndjson { compression: ObjectCompression::Gzip });
+    let text = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<ObjectStoreConfig>(&text).unwrap(), config);
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn columns_stand_in_settings() {
+    let text = r#"{"url":"/var/lake","format":{"parquet":{"columns":[
+        {"name":"line","type":"string","from":{"template":"{line|}"}},
+        {"name":"celsius","type":"double","from":{"field":"/celsius"}},
+        {"name":"at","type":"timestamp","from":"time"}]}}}"#;
+    let config: ObjectStoreConfig = serde_json::from_str(text).unwrap();
+    let ObjectFormat::Parquet(parquet) = config.format else { panic!("no Parquet") };
+    assert_eq!(parquet.columns.len(), 3);
+    assert_eq!(parquet.columns[1], crate::ParquetColumn::field("celsius", crate::ParquetType::Double, "/celsius"));
+}
+
+#[tokio::test]
+async fn a_folder_is_made_and_probed_and_shown_without_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("file://{}/a/b", dir.path().display());
+    let config = ObjectStoreConfig::new(url).secret_option("aws_token", crate::Secret::Text("s3cret".into()));
+    let sink = ObjectStore::new(config.clone());
+    assert!(!format!("{sink:?} {config:?}").contains("s3cret"));
+    assert_eq!(sink.open().await.unwrap_err().kind(), SinkErrorKind::Misconfigured, "a folder has no secrets");
+    let mut config = config;
+    config.secret_options.clear();
+    ObjectStore::new(config.clone()).open().await.unwrap();
+    assert!(dir.path().join("a/b/_tidemill").exists());
+    config.url.push_str("/c");
+    config.probe = false;
+    let sink = ObjectStore::new(config);
+    sink.open().await.unwrap();
+    assert!(!dir.path().join("a/b/c/_tidemill").exists());
+    sink.write(&[Record::new("1")]).await.unwrap();
+    assert!(dir.path().join("a/b/c/date=unknown").exists());
+}
+
+#[test]
+fn what_a_store_says_is_shown_without_parameters() {
+    let said = "Error performing PUT https://x.blob.core.windows.net/c/o?sig=s3cret&se=1 in 2s (https://h/?t=s3cret)";
+    let shown = detail(said);
+    assert!(!shown.contains("s3cret") && shown.contains("/c/o in 2s (https://h/)"), "{shown}");
+    assert_eq!(detail("<Error><Code>SlowDown</Code><Message>s3cret</Message></Error>"), "SlowDown");
+    assert!(detail(&"long ".repeat(1000)).len() < 400);
+}
