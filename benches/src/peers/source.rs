@@ -1,6 +1,9 @@
 //! The publisher for real brokers: QoS 1, pre-encoded, at a rate or as fast as the broker confirms. A rate is an open
 //! loop: an event carries the time at which it was due, so that a publisher that is late counts as latency.
 
+#![expect(clippy::disallowed_methods, reason = "paces real time, on a thread of its own")]
+#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts and times of a short run")]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread;

@@ -1,5 +1,7 @@
 //! What peers take their events from: the raw feed, or a broker with a publisher. Everything but the peer runs on core 0.
 
+#![expect(clippy::disallowed_methods, reason = "measures real time, on a thread of its own")]
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -68,8 +70,8 @@ pub(super) struct Target {
 
 enum Inner {
     Feed,
-    Mosquitto(Mosquitto),
-    Embedded(Broker, Runtime),
+    Mosquitto(Box<Mosquitto>),
+    Embedded(Box<Broker>, Runtime),
 }
 
 impl Target {
@@ -83,14 +85,13 @@ impl Target {
             .map_err(|error| Error::new(error.to_string()))?;
         let inner = match place {
             Place::Feed => Inner::Feed,
-            Place::Mosquitto => Inner::Mosquitto(
-                runtime
-                    .block_on(Mosquitto::start(MosquittoConfig::default()))
-                    .map_err(|error| Error::new(error.to_string()))?,
-            ),
+            Place::Mosquitto => {
+                let mosquitto = runtime.block_on(Mosquitto::start(MosquittoConfig::default()));
+                Inner::Mosquitto(Box::new(mosquitto.map_err(|error| Error::new(error.to_string()))?))
+            }
             Place::Embedded => {
                 let broker = runtime.block_on(Broker::start(BrokerConfig::default()));
-                Inner::Embedded(broker.map_err(|error| Error::new(error.to_string()))?, runtime)
+                Inner::Embedded(Box::new(broker.map_err(|error| Error::new(error.to_string()))?), runtime)
             }
         };
         Ok(Self { inner, groups: AtomicU64::new(0) })

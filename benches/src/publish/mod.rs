@@ -1,6 +1,6 @@
 //! The publish benchmark: how many events a publisher, or a worker whose handlers publish, gets acknowledged per second.
 //!
-//! The client is a process of its own; the server is on threads of this one: a [`taker`] that costs next to nothing, so
+//! The client is a process of its own; the server is on threads of this one: a `taker` that costs next to nothing, so
 //! that the client is what is measured, or the embedded broker.
 
 mod client;
@@ -168,7 +168,7 @@ fn measure(options: &RunArgs, who: &[Who]) -> Result<(), Error> {
         ]);
         results.push(json!({ "name": who.name(), "publications_per_s": rate, "cpu_us": cpu, "peak_rss_kib": peak }));
     }
-    print(table, json!({ "publishers": results }), options.json);
+    print(table, &json!({ "publishers": results }), options.json);
     Ok(())
 }
 
@@ -206,11 +206,11 @@ fn count(options: &RunArgs, who: &[Who]) -> Result<(), Error> {
             json!({ "name": name, "instructions_per_event": instructions, "allocations_per_event": allocations }),
         );
     }
-    print(table, json!({ "instructions": counts }), options.json);
+    print(table, &json!({ "instructions": counts }), options.json);
     Ok(())
 }
 
-fn print(mut table: Table, result: Value, as_json: bool) {
+fn print(mut table: Table, result: &Value, as_json: bool) {
     if as_json {
         println!("{result}");
         return;

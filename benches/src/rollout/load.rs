@@ -79,7 +79,7 @@ async fn publish(
         ticks.tick().await;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of events")]
         let due = (began.elapsed().as_secs_f64() * f64::from(rate)) as u64;
-        for topic in topics.iter().cycle().skip((seq % u64::from(TOPICS)) as usize) {
+        for topic in topics.iter().cycle().skip(usize::try_from(seq % u64::from(TOPICS)).unwrap_or(0)) {
             if seq >= due {
                 break;
             }

@@ -3,7 +3,7 @@
 //!
 //! The worker gets its events from a [`feed`](crate::feed), one record each: its figure has everything in it, from the
 //! socket to the acknowledgement. The bare side has nothing but the client: it writes one prepared batch after another.
-//! To add a sink: a file with a `contest` and a line in [`contests`].
+//! To add a sink: a file with a `contest` and a line in `contests`.
 
 mod contest;
 mod file;

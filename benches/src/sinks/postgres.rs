@@ -66,7 +66,7 @@ impl Sink for Bare {
         let mut topics = Vec::with_capacity(batch.len());
         let mut payloads = Vec::with_capacity(batch.len());
         for record in batch {
-            topics.push(record.topic.as_ref().map(|topic| topic.as_str()));
+            topics.push(record.topic.as_ref().map(tidemill_core::topic::TopicName::as_str));
             payloads.push(std::str::from_utf8(&record.payload).map_err(SinkError::batch_refused)?);
         }
         let written = connection.client.execute(&connection.insert, &[&topics, &payloads]).await;

@@ -124,7 +124,8 @@ impl Worker {
             warn!("{problem}");
         }
         let ending = Ending::new(&self.config.drain);
-        let work = async {
+        // In a box: whoever awaits it would carry all of it along.
+        let work = Box::pin(async {
             let mut started = Vec::new();
             let result = match self.start_handlers(&ending, &mut started).await {
                 Ok(true) => self.run_started(&ending).await,
@@ -139,7 +140,7 @@ impl Worker {
                 }
             }
             result
-        };
+        });
         tokio::select! {
             result = work => result,
             () = ending.keep_time(shutdown) => Err(RunError::new(RunErrorKind::System, "the clock stopped")),

@@ -122,7 +122,7 @@ async fn a_route_is_unsubscribed_while_a_sink_that_it_emits_to_is_down() {
     broker.publish(1, "t/a", Q1, "x").await;
     let left = broker.accept_unsubscribe().await;
     assert_eq!(left.filters, ["$share/g/t/#"], "the other route goes on");
-    assert_eq!(rig.handle.status().paused_routes, ["t".into()]);
+    assert_eq!(rig.handle.status().paused_routes, [Box::<str>::from("t")]);
     broker.publish(2, "healthy/a", Q1, "x").await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(breaker(&rig), "what is held is what it is tried with");
@@ -138,7 +138,7 @@ async fn a_route_is_unsubscribed_while_a_sink_that_it_emits_to_is_down() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(rig.handle.status().paused_routes, []);
+    assert!(rig.handle.status().paused_routes.is_empty());
     assert_eq!(target.payloads(), ["x"]);
 }
 

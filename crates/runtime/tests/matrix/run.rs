@@ -132,7 +132,7 @@ impl<'a> Run<'a> {
         let stalls = !self.plan.stall_after.is_zero() && self.plan.timeout.is_none();
         let mut fillings = 0;
         let mut wait = Duration::from_millis(20);
-        let (began, real) = (Instant::now(), std::time::Instant::now());
+        let (began, real) = (Instant::now(), real_now());
         loop {
             let (stats, status) = (broker.stats(), crews.iter().map(|crew| crew.handle.status()).collect::<Vec<_>>());
             let unfinished: u64 = status.iter().map(|status| status.unfinished).sum();
@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
     /// Waits until the broker holds nothing that the worker has not been sent. Gives what is wrong if that does not come.
     async fn all_handed_out(&self, broker: &Broker, crews: &[Crew]) -> Option<String> {
         let mut wait = Duration::from_millis(20);
-        let (began, real) = (Instant::now(), std::time::Instant::now());
+        let (began, real) = (Instant::now(), real_now());
         loop {
             for crew in crews {
                 crew.handle.ready().await;
@@ -260,4 +260,9 @@ pub(crate) fn books(plan: &Plan, totals: &[Totals], counts: Counts, cuts: u32) -
         received <= counts.delivered && handled + dead_lettered >= counts.acked
     };
     (!fits).then(|| format!("G9: the metrics say {totals:?}, the log says {counts:?}"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "patience with a run that hangs is real time")]
+fn real_now() -> std::time::Instant {
+    std::time::Instant::now()
 }

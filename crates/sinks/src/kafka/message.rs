@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::FutureRecord;
 use tidemill_core::Record;
+use tidemill_core::topic::TopicName;
 
 use super::config::KafkaConfig;
 use crate::Escape;
@@ -42,7 +43,7 @@ pub(super) fn of<'a>(topic: &'a str, record: &'a Record) -> FutureRecord<'a, [u8
 }
 
 fn headers(record: &Record) -> OwnedHeaders {
-    let topic = record.topic.as_ref().map(|topic| topic.as_str());
+    let topic = record.topic.as_ref().map(TopicName::as_str);
     let own = [
         ("content-type", record.content_type.as_deref()),
         ("tidemill-topic", topic),

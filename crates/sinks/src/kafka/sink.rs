@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::Producer as _;
 use tidemill_core::{Record, Rejection, Sink, SinkError, SinkTraits};
 use tokio::time::timeout;
@@ -92,7 +93,7 @@ impl Kafka {
         }
         let metadata = answer.map_err(|error| SinkError::unavailable(Problem::Metadata(error)))?;
         let Some(name) = topic else { return Ok(()) };
-        let said = metadata.topics().iter().find(|topic| topic.name() == name).and_then(|topic| topic.error());
+        let said = metadata.topics().iter().find(|topic| topic.name() == name).and_then(MetadataTopic::error);
         match said.map(RDKafkaErrorCode::from) {
             // It has no leader, perhaps because it is just being created.
             None | Some(RDKafkaErrorCode::LeaderNotAvailable) => Ok(()),

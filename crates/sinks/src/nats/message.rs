@@ -4,6 +4,7 @@
 
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
 use tidemill_core::Record;
+use tidemill_core::topic::TopicName;
 
 use super::config::{NatsConfig, NatsMode};
 use crate::Escape;
@@ -29,7 +30,7 @@ pub(super) fn of(config: &NatsConfig, record: &Record) -> Result<Message, String
         }
     }
     let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
-    let topic = record.topic.as_ref().map(|topic| topic.as_str());
+    let topic = record.topic.as_ref().map(TopicName::as_str);
     let own = [("content-type", record.content_type.as_deref()), ("tidemill-key", key), ("tidemill-topic", topic)];
     for (name, value) in own {
         if let Some(value) = value {
