@@ -30,6 +30,7 @@ pub(crate) fn config() -> Config {
     config.platform.api_key = Some(KEY.to_owned());
     config.platform.token = Some(Secret::new("secret"));
     config.dead_letters.sink = Some("dead".to_owned());
+    config.mqtt.reconnect.min = Duration::from_millis(20);
     config.mqtt.reconnect.max = Duration::from_millis(200);
     config
 }
