@@ -82,6 +82,8 @@ async fn run() -> Result<(), BoxError> {
     let devices = std::env::var("DEVICES_URL").unwrap_or_else(|_| "http://127.0.0.1:8080".to_owned()).parse()?;
     let per_second = std::env::var("REQUESTS_PER_SECOND").unwrap_or_else(|_| "10".to_owned()).parse()?;
 
+    // Built together with what needs TLS, the client needs to know by which cryptography. An earlier choice stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let http = Client::builder().timeout(Duration::from_secs(5)).build()?;
     let route = Route::new("readings/{device}", Enricher { http, devices })
         // Attempts beyond the rate wait for their turn, retries too. Nothing is refused, and nothing times out meanwhile:
