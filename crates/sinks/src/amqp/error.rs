@@ -25,6 +25,8 @@ pub(super) enum Problem {
     Publish(lapin::Error),
     /// The server could not store a message, or a queue is full and refuses more.
     Nack,
+    /// Some message of several was given back, and which one is not known.
+    Returned,
     TimedOut,
 }
 
@@ -48,6 +50,7 @@ impl fmt::Display for Problem {
             }
             Self::Publish(_) => f.write_str("publish to the AMQP server"),
             Self::Nack => f.write_str("the AMQP server could not store a message, perhaps since a queue is full"),
+            Self::Returned => f.write_str("the AMQP server gave a message back: bind a queue to its routing key"),
             Self::TimedOut => f.write_str("the AMQP server did not answer in time"),
         }
     }

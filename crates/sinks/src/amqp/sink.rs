@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use lapin::Confirmation;
+use lapin::message::Delivery;
 use lapin::options::BasicPublishOptions;
 use tidemill_core::{Record, Rejection, Sink, SinkError, SinkTraits};
 use tokio::time::timeout;
@@ -87,15 +88,21 @@ impl Amqp {
         let failed = |error| refused(error, self.exchange());
         let options = BasicPublishOptions { mandatory: self.config.mandatory, immediate: false };
         let mut unconfirmed = Vec::with_capacity(messages.len());
-        for (index, Message { exchange, routing_key, properties }, record) in messages {
-            let sent = channel.basic_publish(exchange, routing_key, options, &record.payload, properties).await;
-            unconfirmed.push((index, sent.map_err(failed)?));
+        let sent: Vec<(usize, &Record)> = messages.iter().map(|(index, _, record)| (*index, *record)).collect();
+        for (_, Message { exchange, routing_key, properties }, record) in messages {
+            let confirm = channel.basic_publish(exchange, routing_key, options, &record.payload, properties).await;
+            unconfirmed.push(confirm.map_err(failed)?);
         }
-        for (index, confirm) in unconfirmed {
+        for confirm in unconfirmed {
             match confirm.await.map_err(failed)? {
                 Confirmation::Ack(None) => {}
                 Confirmation::Ack(Some(returned)) => {
-                    let (code, why) = (returned.reply_code, returned.reply_text.as_str());
+                    let is_new = |index: usize| rejections.iter().all(|rejection| rejection.index != index);
+                    let mut candidates = sent.iter().filter(|(index, _)| is_new(*index));
+                    let Some((index, _)) = candidates.find(|(_, record)| self.is_of(&returned.delivery, record)) else {
+                        return Err(SinkError::batch_refused(Problem::Returned));
+                    };
+                    let (index, code, why) = (*index, returned.reply_code, returned.reply_text.as_str());
                     let reason =
                         format!("the server gave the message back ({code} {why}): bind a queue to its routing key");
                     rejections.push(Rejection { index, reason });
@@ -106,6 +113,16 @@ impl Amqp {
             }
         }
         Ok(())
+    }
+
+    /// Whether this message came from this record. The client hands a returned message to whichever is confirmed next,
+    /// so only what stands in it tells which one it was; of two that are the same, one is as good as the other.
+    fn is_of(&self, message: &Delivery, record: &Record) -> bool {
+        record.payload == message.data
+            && message::of(&self.config, record).is_ok_and(|sent| {
+                (sent.exchange, sent.routing_key) == (message.exchange.clone(), message.routing_key.clone())
+                    && sent.properties == message.properties
+            })
     }
 }
 
