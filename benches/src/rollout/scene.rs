@@ -61,7 +61,7 @@ impl Rollout {
     /// Nothing lost, nothing duplicated but by a crash, nothing left behind.
     pub(super) fn is_ok(&self) -> bool {
         let good = |step: &Step| {
-            step.lost == 0 && step.duplicated <= step.allowed && step.kept.is_none_or(|kept| kept.events == 0)
+            step.lost == 0 && step.duplicated <= step.allowed && step.kept.is_none_or(|kept| kept.sessions == 0)
         };
         self.published > 0 && self.steps.iter().all(good)
     }

@@ -121,6 +121,7 @@ impl Connection {
                         keep_alive: opened.keep_alive,
                         paused: self.paused.clone(),
                         parting: &self.parting,
+                        outlives: !self.options.clean_start,
                         released: &mut released,
                         strays: kept.map(|place| place.strays(&self.settings.filters)).unwrap_or_default(),
                         stopped_reading: false,
@@ -195,20 +196,20 @@ impl Connection {
         }
     }
 
-    /// The session has left in order: what the broker keeps of it is ended where nobody will come back to it, and noted.
+    /// The session has left in order: what the broker keeps of it is ended, unless it is to be taken up again, and noted.
     async fn left(&self) {
-        let parting = self.parting.get();
-        let for_good = parting == Parting::ForGood;
+        if self.parting.get() == Parting::KeepPlace {
+            return;
+        }
         // DISCONNECT cannot say so there.
-        let forgotten = !(for_good && !self.options.clean_start && self.options.version == MqttVersion::V3_1_1)
-            || self.forget().await;
+        let forgotten = self.options.clean_start || self.options.version != MqttVersion::V3_1_1 || self.forget().await;
         if forgotten {
-            self.parting.conclude(parting);
+            self.parting.conclude(Parting::Leave);
         }
         match &self.place {
-            Some(place) if for_good && forgotten => place.forget().await,
-            Some(place) if parting != Parting::KeepPlace => place.settle(&[]).await,
-            _ => {}
+            Some(place) if forgotten => place.forget().await,
+            Some(place) => place.settle(&[]).await,
+            None => {}
         }
     }
 

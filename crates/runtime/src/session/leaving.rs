@@ -73,9 +73,10 @@ impl Running<'_> {
                 turn.leaving = Leaving::Barrier;
             }
             Leaving::Barrier if !turn.clocks.awaits_answer() && self.is_idle(turn) => {
-                match self.parting.get() {
-                    Parting::ForGood => write_disconnect_for_good(self.settings.version, &mut self.wire.output),
-                    _ => write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output),
+                if self.outlives {
+                    write_disconnect_for_good(self.settings.version, &mut self.wire.output);
+                } else {
+                    write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output);
                 }
                 turn.leaving = Leaving::Goodbye;
             }

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// See the module's description.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Parting {
-    /// It gives up its subscriptions, so that others get its share, and keeps its session to come back to.
+    /// It gives up its subscriptions, so that others get its share, and ends its session: that is empty then, and nobody
+    /// can tell whether this replica will ever be back.
     #[default]
-    Group,
-    /// It gives up its subscriptions and ends its session: nobody will come back to it.
-    ForGood,
+    Leave,
     /// It keeps its subscriptions and its session, because it is back in a moment: giving them up would leave a group of
     /// one without members, whose events nobody keeps. Only for sessions that outlive their connection.
     KeepPlace,
@@ -31,8 +30,8 @@ impl PartingCell {
     }
 
     pub(crate) fn get(&self) -> Parting {
-        let value = self.0.load(Ordering::Acquire) & !DONE;
-        [Parting::ForGood, Parting::KeepPlace].into_iter().find(|parting| *parting as u8 == value).unwrap_or_default()
+        let kept = self.0.load(Ordering::Acquire) & !DONE == Parting::KeepPlace as u8;
+        if kept { Parting::KeepPlace } else { Parting::Leave }
     }
 
     /// The client leaves so, unless it is asked by now to leave another way.
@@ -55,11 +54,11 @@ mod tests {
     fn what_is_asked_can_change_until_it_is_done() {
         let cell = PartingCell::default();
         cell.set(Parting::KeepPlace);
-        assert!(!cell.conclude(Parting::Group) && !cell.is_done(Parting::KeepPlace));
-        cell.set(Parting::Group);
+        assert!(!cell.conclude(Parting::Leave) && !cell.is_done(Parting::KeepPlace));
+        cell.set(Parting::Leave);
         assert!(!cell.conclude(Parting::KeepPlace), "asked otherwise in between");
-        assert!(cell.conclude(Parting::Group) && cell.conclude(Parting::Group));
-        cell.set(Parting::ForGood);
-        assert!(cell.is_done(Parting::Group) && cell.get() == Parting::Group);
+        assert!(cell.conclude(Parting::Leave) && cell.conclude(Parting::Leave));
+        cell.set(Parting::KeepPlace);
+        assert!(cell.is_done(Parting::Leave) && cell.get() == Parting::Leave);
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Running<'a> {
     pub(crate) paused: watch::Receiver<Vec<bool>>,
     /// How to leave.
     pub(crate) parting: &'a PartingCell,
+    /// Whether the broker keeps the session when the connection ends.
+    pub(crate) outlives: bool,
     /// QoS 0 events that are not finished, over all sessions, and their bytes.
     pub(crate) released: &'a mut Unreleased,
     /// Filters that the broker may have kept for this client and nobody wants.

@@ -134,7 +134,7 @@ impl<'a> Fleet<'a> {
             .map(|member| member.seat.serial)
             .collect();
         for serial in surplus {
-            self.leave(serial, Parting::ForGood);
+            self.leave(serial, Parting::Leave);
         }
     }
 
@@ -148,7 +148,7 @@ impl<'a> Fleet<'a> {
 
     /// Takes over the session that the broker keeps for a slot, handles what it holds, and ends it for good.
     fn clear(&mut self, slot: u32, delay: Duration) {
-        self.start(slot, delay, Some(Parting::ForGood));
+        self.start(slot, delay, Some(Parting::Leave));
     }
 
     /// Starts an instance after a delay, which ends early when it is told to leave; with a parting it comes only to leave.
@@ -281,7 +281,7 @@ impl<'a> Fleet<'a> {
             // The same client ID cannot be connected twice: leave first, `ended` starts the next.
             // What is at QoS 0 does not wait for anybody.
             let waits = self.worker.config.mqtt.qos == QoS::AtLeastOnce;
-            self.leave(old.serial, if waits { Parting::KeepPlace } else { Parting::Group });
+            self.leave(old.serial, if waits { Parting::KeepPlace } else { Parting::Leave });
             return;
         }
         let new = self.start(old.slot, Duration::ZERO, None);
@@ -306,17 +306,17 @@ impl<'a> Fleet<'a> {
 
     fn finish_replacement(&mut self) {
         if let Some(replacement) = self.replacement.take() {
-            self.leave(replacement.old, Parting::Group);
+            self.leave(replacement.old, Parting::Leave);
         }
     }
 
     async fn drain(&mut self, ending: &Ending) -> Result<(), RunError> {
         let (worker, all) = (self.worker, self.members.len());
         info!(deadline = ?ending.deadline, "worker leaves its group");
-        self.stop.leave(Parting::Group);
+        self.stop.leave(Parting::Leave);
         // Nobody will be back in a moment.
         for member in self.members.iter().filter(|member| member.stop.keeps_place()) {
-            member.stop.leave(Parting::Group);
+            member.stop.leave(Parting::Leave);
         }
         let cut = self.stop.cut.clone();
         let drained = async {
@@ -328,7 +328,7 @@ impl<'a> Fleet<'a> {
                     // It had gone before it could be told: it comes back to give up its place.
                     InstanceEnd::Ended => {
                         if let Some(member) = member.filter(|member| member.stop.has_kept_place()) {
-                            self.start(member.seat.slot, Duration::ZERO, Some(Parting::Group));
+                            self.start(member.seat.slot, Duration::ZERO, Some(Parting::Leave));
                         }
                     }
                     InstanceEnd::Blocked => blocked = true,

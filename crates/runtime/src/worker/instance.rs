@@ -137,7 +137,7 @@ impl Stop {
 
     /// Whether it was told to leave for good and the broker may still hold something for it.
     pub(super) fn owes_farewell(&self) -> bool {
-        self.parting.get() == Parting::ForGood && !self.parting.is_done(Parting::ForGood)
+        self.parting.get() == Parting::Leave && !self.parting.is_done(Parting::Leave)
     }
 }
 
