@@ -425,9 +425,10 @@ impl Default for LogConfig {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RuntimeConfig {
-    /// How many threads the sessions run on, up to 256. They are apart from the threads of handlers, so that a handler
-    /// that blocks never delays a ping. 0: sessions run beside the handlers, which saves two switches between threads
-    /// whenever events come one at a time; handlers that block every thread of the runtime then hold up pings too.
+    /// How many threads of their own the sessions have, up to 256. 0: they run beside the handlers, which saves two
+    /// switches between threads whenever events come one at a time; when handlers block their threads, a stand-in gives
+    /// the sessions a turn about five times per second, so that reads, acks and pings go on. Threads of their own never
+    /// wait for handlers at all, and decode while handlers compute.
     #[schemars(range(max = validate::MAX_IO_THREADS))]
     pub io_threads: u16,
 }
@@ -435,8 +436,8 @@ pub struct RuntimeConfig {
 impl Default for RuntimeConfig {
     fn default() -> Self {
         Self {
-            // One thread carries more events than most brokers can send to one worker.
-            io_threads: 1,
+            // Most brokers send events one at a time, and a switch between threads costs more than the event.
+            io_threads: 0,
         }
     }
 }

@@ -121,10 +121,17 @@ impl KeepAlive {
                 self.ping_sent = now;
             }
         }
+        self.ping_if_due(now, out);
+        Ok(())
+    }
+
+    /// Pings when it is time, and judges nothing. Whether it did.
+    pub(super) fn ping_if_due(&mut self, now: Instant, out: &mut BytesMut) -> bool {
         let due = !self.keep_alive.is_zero() && now >= self.last_write.min(self.last_read) + self.interval();
-        if due && (self.pings == 0 || now >= self.last_write + self.interval()) {
+        let pings = due && (self.pings == 0 || now >= self.last_write + self.interval());
+        if pings {
             self.ping(out);
         }
-        Ok(())
+        pings
     }
 }

@@ -31,6 +31,7 @@ mod publisher;
 mod reason;
 mod running;
 mod settings;
+mod stand_in;
 mod status;
 mod subscriptions;
 pub(crate) mod transport;
@@ -45,6 +46,7 @@ pub(crate) use manifest::{Manifest, Place};
 pub(crate) use outgoing::Outgoing;
 pub(crate) use parting::{Parting, PartingCell};
 pub(crate) use settings::Settings;
+pub(crate) use stand_in::StandIn;
 pub(crate) use status::Status;
 pub(crate) use window::AckWindow;
 

@@ -7,8 +7,10 @@
 //! INVARIANT (G5): it stops decoding and reading at the first event beyond the high-water mark, and goes on
 //! acknowledging and pinging.
 
+use std::io;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use tidemill_core::QoS;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -26,6 +28,7 @@ use super::outgoing::Outgoing;
 use super::parting::PartingCell;
 use super::reason::Reason;
 use super::settings::Settings;
+use super::stand_in::given_turn;
 use super::status::{Phase, Status};
 use super::subscriptions::Subscriptions;
 use super::window::AckWindow;
@@ -99,6 +102,22 @@ pub(super) struct Turn {
     told: bool,
 }
 
+impl Turn {
+    /// Notes what the wire has done.
+    fn driven(&mut self, driven: io::Result<Driven>) -> Result<(), SessionError> {
+        match driven {
+            Ok(Driven::Read) => {
+                self.clocks.heard();
+                self.undecoded = true;
+                Ok(())
+            }
+            Ok(Driven::Flushed) => Ok(()),
+            Ok(Driven::Eof) => Err(SessionError::new(SessionErrorKind::Io, "the broker closed the connection")),
+            Err(error) => Err(SessionError::new(SessionErrorKind::Io, "the connection broke").with_source(error)),
+        }
+    }
+}
+
 impl Running<'_> {
     /// Runs the session to its end.
     pub(crate) async fn run(mut self, leave: &CancellationToken, force: &CancellationToken) -> End {
@@ -154,24 +173,24 @@ impl Running<'_> {
                     }
                 }
                 () = &mut timer => {
+                    // What came while this session had no turn is no silence of the broker's.
+                    if let Some(driven) = self.wire.drive(interest).now_or_never()
+                        && let Err(lost) = turn.driven(driven)
+                    {
+                        return End::Lost(lost);
+                    }
                     if let Err(error) = self.tick(&mut turn) {
                         return self.fail(error, Reason::UNSPECIFIED).await;
                     }
                     timer.as_mut().reset(self.next_deadline(&turn));
                 }
-                driven = self.wire.drive(interest) => match driven {
-                    Ok(Driven::Read) => {
-                        turn.clocks.heard();
-                        turn.undecoded = true;
+                () = given_turn() => {
+                    if self.tick_when_given(&mut turn) {
+                        timer.as_mut().reset(self.next_deadline(&turn));
                     }
-                    Ok(Driven::Flushed) => {}
-                    Ok(Driven::Eof) => {
-                        return End::Lost(SessionError::new(SessionErrorKind::Io, "the broker closed the connection"));
-                    }
-                    Err(error) => {
-                        let lost = SessionError::new(SessionErrorKind::Io, "the connection broke").with_source(error);
-                        return End::Lost(lost);
-                    }
+                }
+                driven = self.wire.drive(interest) => if let Err(lost) = turn.driven(driven) {
+                    return End::Lost(lost);
                 },
                 () = self.link.finished_ready() => {}
                 Ok(()) = self.paused.changed() => {
@@ -416,6 +435,14 @@ impl Running<'_> {
             turn.subscriptions.postpone(now + self.settings.subscribe_timeout);
         }
         turn.clocks.tick(reading, &mut self.wire.output)
+    }
+
+    /// What of [`tick`](Self::tick) can be done when nobody may have looked at the socket: nothing is held against the
+    /// broker. Whether a ping is on its way.
+    fn tick_when_given(&mut self, turn: &mut Turn) -> bool {
+        let now = Instant::now();
+        self.look_at_dispatcher(turn, now);
+        turn.clocks.ping_if_due(now, &mut self.wire.output)
     }
 
     /// Tells the broker why, as far as it listens, and ends the session.

@@ -41,6 +41,7 @@ pub struct WorkerBuilder {
     settings: Vec<(String, SinkSettings)>,
     registry: Option<prometheus::Registry>,
     connector: Option<Arc<dyn Connector>>,
+    one_runtime: bool,
 }
 
 impl fmt::Debug for WorkerBuilder {
@@ -59,6 +60,7 @@ impl WorkerBuilder {
             settings: Vec::new(),
             registry: None,
             connector: None,
+            one_runtime: false,
         }
     }
 
@@ -105,10 +107,10 @@ impl WorkerBuilder {
         self
     }
 
-    /// Runs the sessions on the current runtime instead of threads of their own, so that a test can drive everything
-    /// with one paused clock. A handler that blocks then blocks the connection too.
+    /// Runs everything on the current runtime and starts no thread, so that a test can drive it all with one paused clock.
+    /// A handler that blocks then blocks the connection too.
     pub fn on_one_runtime(mut self) -> Self {
-        self.config.runtime.io_threads = 0;
+        self.one_runtime = true;
         self
     }
 
@@ -289,7 +291,7 @@ impl WorkerBuilder {
             let fix = "give every worker of a process a registry of its own";
             BuildError::of(vec![ConfigProblem::new("registry", error.to_string(), fix)])
         })?;
-        Ok(Worker::assembled((given, applied), plan, sinks, shared, advice))
+        Ok(Worker::assembled((given, applied), plan, sinks, shared, advice, self.one_runtime))
     }
 }
 

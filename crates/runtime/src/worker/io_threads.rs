@@ -1,4 +1,4 @@
-//! Threads of their own for the sessions: whatever handlers do to the user's runtime, reads, pings and acks go on (G6).
+//! Where sessions run: beside the handlers, with a stand-in for when these block, or on threads of their own (G6).
 
 use std::future::Future;
 use std::thread::JoinHandle;
@@ -8,6 +8,7 @@ use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{RunError, RunErrorKind};
+use crate::session::StandIn;
 
 /// Runs sessions. Dropping it ends its threads and whatever still runs on them.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(super) struct IoThreads {
     handles: Vec<Handle>,
     stop: CancellationToken,
     threads: Vec<JoinHandle<()>>,
+    stand_in: Option<StandIn>,
 }
 
 impl IoThreads {
@@ -23,7 +25,7 @@ impl IoThreads {
         let failed = |error| {
             RunError::new(RunErrorKind::System, "start an I/O thread; lower `runtime.io_threads`").with_source(error)
         };
-        let mut all = Self { handles: Vec::new(), stop: CancellationToken::new(), threads: Vec::new() };
+        let mut all = Self::on(Vec::new(), None);
         for number in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
             all.handles.push(runtime.handle().clone());
@@ -41,9 +43,21 @@ impl IoThreads {
         Ok(all)
     }
 
-    /// Uses the current runtime instead: no switch between threads, but handlers that block all of it block sessions.
+    /// Uses the current runtime: no switch between threads. When handlers block it, a stand-in keeps sessions going.
+    pub(super) fn beside() -> Result<Self, RunError> {
+        let stand_in = StandIn::start(Handle::current()).map_err(|error| {
+            RunError::new(RunErrorKind::System, "start the thread that stands in for blocked ones").with_source(error)
+        })?;
+        Ok(Self::on(vec![Handle::current()], Some(stand_in)))
+    }
+
+    /// Uses the current runtime and nothing else: handlers that block all of it block sessions.
     pub(super) fn current() -> Self {
-        Self { handles: vec![Handle::current()], stop: CancellationToken::new(), threads: Vec::new() }
+        Self::on(vec![Handle::current()], None)
+    }
+
+    fn on(handles: Vec<Handle>, stand_in: Option<StandIn>) -> Self {
+        Self { handles, stop: CancellationToken::new(), threads: Vec::new(), stand_in }
     }
 
     /// Runs a future on the thread for this instance.
@@ -52,7 +66,11 @@ impl IoThreads {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.handles[instance % self.handles.len()].spawn(future)
+        let handle = &self.handles[instance % self.handles.len()];
+        match &self.stand_in {
+            Some(stand_in) => handle.spawn(stand_in.attend(future)),
+            None => handle.spawn(future),
+        }
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Worker {
     sinks: Vec<SinkPlan>,
     pub(super) shared: Arc<Shared>,
     advice: Vec<ConfigProblem>,
+    /// No thread is started for sessions.
+    one_runtime: bool,
     /// Tells the handles when the worker is gone, however it ends.
     _ended: DropGuard,
 }
@@ -89,9 +91,10 @@ impl Worker {
         sinks: Vec<SinkPlan>,
         shared: Arc<Shared>,
         advice: Vec<ConfigProblem>,
+        one_runtime: bool,
     ) -> Self {
         let ended = shared.ended.clone().drop_guard();
-        Self { config, given, plan: Arc::new(plan), sinks, shared, advice, _ended: ended }
+        Self { config, given, plan: Arc::new(plan), sinks, shared, advice, one_runtime, _ended: ended }
     }
 
     /// What is allowed and worth a word, in the configuration, the routes and the sinks; logged at the start.
@@ -168,7 +171,8 @@ impl Worker {
 
     async fn run_started(&self, ending: &Ending) -> Result<Summary, RunError> {
         let io = Arc::new(match self.config.runtime.io_threads {
-            0 => IoThreads::current(),
+            _ if self.one_runtime => IoThreads::current(),
+            0 => IoThreads::beside()?,
             threads => IoThreads::start(threads)?,
         });
         #[cfg(feature = "admin")]
