@@ -112,7 +112,7 @@ impl ServerProcess {
         self.place.log()
     }
 
-    /// The process, 0 when it was killed.
+    /// The process, 0 when there is none any more.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.as_ref().and_then(Child::id).unwrap_or(0)
@@ -176,21 +176,25 @@ impl ServerProcess {
         let mut command = self.command(self.program.clone());
         (self.spec.fill)(&self.place, &mut command);
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
-        let mut child = command.spawn().map_err(|source| self.failed("cannot be run", source))?;
+        // Owned from the start: a wrapped server is more than the child that ends by its own drop.
+        self.child = Some(command.spawn().map_err(|source| self.failed("cannot be run", source))?);
         let deadline = Instant::now() + self.spec.patience;
         let mut ready = false;
         while !ready {
             ready = self.spec.ready.is_reached(&self.place).await;
             // Also when it is ready: somebody else may have answered, on a port that was taken in between.
             sleep(PAUSE).await;
-            let ended = child.try_wait().is_ok_and(|status| status.is_some());
+            let ended = match &mut self.child {
+                Some(child) => child.try_wait().is_ok_and(|status| status.is_some()),
+                None => true,
+            };
             if ended || (!ready && Instant::now() > deadline) {
-                // Ended by its drop.
-                self.child = Some(child);
-                return Err(self.failed(&last_lines(&self.log()), None));
+                let said = last_lines(&self.log());
+                // A server that did not come up is not left running, nor are its parts.
+                self.kill().await.map_err(|source| self.failed(&said, source))?;
+                return Err(self.failed(&said, None));
             }
         }
-        self.child = Some(child);
         Ok(())
     }
 

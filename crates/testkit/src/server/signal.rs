@@ -11,10 +11,14 @@ pub(super) enum Signal {
     Continue,
 }
 
-/// Sends it to the process, or to its whole group.
+/// Sends it to the process, or to its whole group. Never to the caller's own, which is what the number 0 means to the
+/// system.
 #[cfg(unix)]
 pub(super) fn send(pid: u32, group: bool, signal: Signal) -> io::Result<()> {
     use nix::sys::signal::{self, Signal as Unix};
+    if pid == 0 {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the server does not run"));
+    }
     let pid = i32::try_from(pid).map_err(io::Error::other)?;
     let pid = nix::unistd::Pid::from_raw(pid);
     let signal = match signal {

@@ -1,5 +1,7 @@
 //! Servers as child processes, with a Redis and a shell for servers.
 
+use std::time::Duration;
+
 use tidemill_testkit::redis::{RedisConfig, RedisServer};
 use tidemill_testkit::server::{Ready, ServerErrorKind, ServerProcess, ServerSpec};
 
@@ -77,4 +79,39 @@ async fn a_server_that_must_not_be_root_is_nobody_then() {
     let spec = script("id -u > who; echo ready; exec sleep 60").ready(Ready::Logs("ready")).unprivileged();
     let server = ServerProcess::start(spec).await.unwrap();
     assert_ne!(std::fs::read_to_string(server.directory().join("who")).unwrap().trim(), "0");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_come_up_leaves_nothing_running() {
+    let spec = script("sleep 60 & echo $!; wait").ready(Ready::Logs("ready")).wrapped();
+    let error = ServerProcess::start(spec.patience(Duration::from_millis(100))).await.unwrap_err();
+    let child: u32 = error.to_string().rsplit_once(' ').unwrap().1.parse().unwrap();
+    crate::support::until(|| !is_alive(child)).await;
+}
+
+#[tokio::test]
+async fn a_start_that_is_given_up_leaves_nothing_running() {
+    let place = tempfile::tempdir().unwrap();
+    let told = place.path().join("child");
+    let path = told.clone();
+    let spec = ServerSpec::new("sh", "dash").ports(0).ready(Ready::Logs("ready")).wrapped();
+    let spec = spec.command(move |_, command| {
+        command.args(["-c", "sleep 60 & echo $! > \"$0\"; wait"]).arg(&path);
+    });
+    let read = || std::fs::read_to_string(&told).ok().and_then(|told| told.trim().parse::<u32>().ok());
+    tokio::select! {
+        started = ServerProcess::start(spec) => panic!("{started:?}"),
+        () = crate::support::until(|| read().is_some()) => {}
+    }
+    crate::support::until(|| !is_alive(read().unwrap())).await;
+}
+
+#[tokio::test]
+async fn a_signal_for_a_server_that_is_gone_reaches_nobody() {
+    let mut server = ServerProcess::start(script("echo ready; exec sleep 60").ready(Ready::Logs("ready"))).await.unwrap();
+    server.freeze(true).unwrap();
+    server.freeze(false).unwrap();
+    server.kill().await.unwrap();
+    // The test itself would stand still.
+    assert!(server.freeze(true).is_err());
 }
