@@ -4,22 +4,19 @@
 use std::time::Duration;
 
 use tidemill_core::Publishing;
-use tidemill_core::platform::identity::{ConnectRequest, check_connect};
+use tidemill_core::platform::identity::{ConnectRequest, IdentityError, check_connect};
 use tidemill_core::platform::{ApiKey, ClientId, Name, OrgId, PlatformTopic, Role};
 
 use crate::config::{
     Config, ConfigProblem, IdentityMode, Instances, MqttVersion, PlatformRole, PlatformShape, WillConfig,
 };
 use crate::profile::Profile;
+use crate::worker::Identity;
 
 /// The longest keep-alive of scalable applications.
 const MAX_KEEP_ALIVE: Duration = Duration::from_secs(3600);
 /// What the publishing connection of an unshared application adds to the application's name.
 const PUBLISHER: &str = "-out";
-/// Stands for the generated part of an instance's name where lengths are checked.
-const LONG_REPLICA: &str = "xxxxxxxx";
-/// An instance's number that was counted up for long.
-const LONG_NUMBER: u32 = 99_999;
 
 /// A checked membership.
 #[derive(Clone, Debug)]
@@ -196,16 +193,10 @@ impl Membership {
         );
         let missing = "an API key goes with its token";
         problems.refuse(platform.api_key.is_some() && !token, "platform.token_file", missing, "set it");
-        let replica = config.identity.replica.as_deref().unwrap_or(LONG_REPLICA);
-        let longest = format!("{}-{replica}-{LONG_NUMBER}", config.identity.prefix);
-        if self.shape == PlatformShape::ScalableInstance
-            && let Err(error) = Name::new(&longest)
-        {
-            let why = format!("instances such as {longest:?}: {error}");
-            problems.add("identity.prefix", why, "shorten it, or identity.replica");
-            return;
-        }
-        let client = self.client(&longest);
+        let longest = Identity::longest_id(config);
+        let why = |error: IdentityError| format!("instances such as {longest:?}: {error}");
+        let client = self.client(&longest).map_err(why);
+        let Some(client) = problems.take("identity.prefix", client, "shorten it, or identity.replica") else { return };
         if let Err(error) = self.publisher(&longest) {
             problems.add("platform.app", error.to_string(), "shorten it: an unshared application publishes as app-out");
         }
@@ -236,27 +227,27 @@ impl Membership {
         }
     }
 
-    /// The client of an instance by that name.
-    pub(crate) fn client(&self, instance: &str) -> ClientId {
+    /// The client of an instance by that name. An error rather than another shape: that would be another group.
+    pub(crate) fn client(&self, instance: &str) -> Result<ClientId, IdentityError> {
         let (org, app) = (self.org.clone(), self.app.clone());
-        match (self.shape, Name::new(instance)) {
-            (PlatformShape::ScalableInstance, Ok(instance)) => ClientId::ScalableInstance { org, app, instance },
-            (PlatformShape::Application, _) => ClientId::Application { org, app },
-            _ => ClientId::Scalable { org, app },
-        }
+        Ok(match self.shape {
+            PlatformShape::ScalableInstance => {
+                ClientId::ScalableInstance { org, app, instance: Name::new(instance)? }
+            }
+            PlatformShape::Application => ClientId::Application { org, app },
+            PlatformShape::Scalable => ClientId::Scalable { org, app },
+        })
     }
 
     /// The client of the connection that only publishes; it must not take the place of the application's own.
-    pub(crate) fn publisher(
-        &self,
-        instance: &str,
-    ) -> Result<ClientId, tidemill_core::platform::identity::IdentityError> {
-        Ok(match self.shape {
+    pub(crate) fn publisher(&self, instance: &str) -> Result<ClientId, IdentityError> {
+        match self.shape {
             PlatformShape::Application => {
-                ClientId::Application { org: self.org.clone(), app: Name::new(&format!("{}{PUBLISHER}", self.app))? }
+                let app = Name::new(&format!("{}{PUBLISHER}", self.app))?;
+                Ok(ClientId::Application { org: self.org.clone(), app })
             }
-            _ => self.client(instance),
-        })
+            PlatformShape::Scalable | PlatformShape::ScalableInstance => self.client(instance),
+        }
     }
 
     /// Another application of the same organization that shares nothing.

@@ -185,6 +185,13 @@ impl WorkerBuilder {
             problems.push(problem);
             None
         });
+        let publisher_id = identity.publisher_id().unwrap_or_else(|error| {
+            // The rules of the configuration say it already, with the key to change.
+            if problems.is_empty() {
+                problems.push(ConfigProblem::new("platform.app", error.to_string(), "shorten it"));
+            }
+            String::new()
+        });
         // From here on the registry is changed.
         BuildError::check(problems)?;
         let registry = self.registry.unwrap_or_default();
@@ -247,6 +254,7 @@ impl WorkerBuilder {
         let routes = routes.collect();
         let plan = Plan {
             identity,
+            publisher_id,
             connector,
             options: ConnectOptions::new(config, String::new()),
             settings: Settings::new(config, subscribed),

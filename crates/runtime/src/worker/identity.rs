@@ -3,6 +3,8 @@
 //! INVARIANT: a generated ID never has a session that outlives its connection, or every restart would leave a ghost member
 //! behind that goes on being given its share of the events. A stable ID may.
 
+use tidemill_core::BoxError;
+
 use super::instance::Seat;
 use crate::config::Config;
 
@@ -14,7 +16,7 @@ const HIGH_SERIAL: u64 = 99_999;
 
 /// Who the instances of this worker are.
 #[derive(Clone, Debug)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     prefix: String,
     /// What tells this worker from its replicas: a random part, or the replica's own name.
     replica: String,
@@ -40,10 +42,12 @@ impl Identity {
         }
     }
 
-    /// An ID as long as any that an instance of such a worker gets.
-    pub(super) fn longest_id(config: &Config) -> String {
+    /// An ID as long as any that a connection of such a worker gets.
+    pub(crate) fn longest_id(config: &Config) -> String {
+        let identity = Self::new(config);
         let last = Seat { slot: config.instances.max().saturating_sub(1), serial: HIGH_SERIAL };
-        Self::new(config).instance_id(last)
+        let (instance, publishing) = (identity.instance_id(last), identity.publishing_id());
+        if instance.len() < publishing.len() { publishing } else { instance }
     }
 
     /// Whether an instance and its replacement have the same client ID, so that they cannot be connected at one time.
@@ -83,22 +87,32 @@ impl Identity {
     }
 
     /// The client ID that an instance of this ID connects with: the same, except on the platform.
-    pub(super) fn client_id(&self, instance: &str) -> String {
+    ///
+    /// # Errors
+    /// The platform allows no such name.
+    pub(super) fn client_id(&self, instance: &str) -> Result<String, BoxError> {
         #[cfg(feature = "platform")]
         if let Some(platform) = &self.platform {
-            return platform.client(instance).to_string();
+            return Ok(platform.client(instance)?.to_string());
         }
-        instance.to_owned()
+        Ok(instance.to_owned())
     }
 
-    /// The ID of the worker's publishing connection; its session never outlives it.
-    pub(super) fn publisher_id(&self) -> String {
-        let id = format!("{}-{}-out", self.prefix, self.replica);
+    /// The client ID of the worker's publishing connection; its session never outlives it.
+    ///
+    /// # Errors
+    /// As [`client_id`](Self::client_id).
+    pub(super) fn publisher_id(&self) -> Result<String, BoxError> {
+        let id = self.publishing_id();
         #[cfg(feature = "platform")]
-        if let Some(client) = self.platform.as_ref().and_then(|platform| platform.publisher(&id).ok()) {
-            return client.to_string();
+        if let Some(platform) = &self.platform {
+            return Ok(platform.publisher(&id)?.to_string());
         }
-        id
+        Ok(id)
+    }
+
+    fn publishing_id(&self) -> String {
+        format!("{}-{}-out", self.prefix, self.replica)
     }
 }
 
@@ -109,6 +123,8 @@ fn random_part() -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
     use super::*;
     use crate::config::IdentityMode;
 
@@ -116,6 +132,19 @@ mod tests {
     fn the_default_prefix_stays_within_the_23_characters_that_every_broker_takes() {
         let id = Identity::new(&Config::default()).instance_id(Seat { slot: 1023, serial: 9999 });
         assert!(id.len() <= 23, "{id}");
+    }
+
+    #[cfg(feature = "platform")]
+    #[test]
+    fn an_instance_whose_name_the_platform_does_not_take_joins_no_other_group() {
+        let mut config = Config::default();
+        config.identity.mode = IdentityMode::Platform;
+        config.platform.shape = crate::config::PlatformShape::ScalableInstance;
+        config.platform.api_key = Some("a-abc123-k3y".to_owned());
+        config.platform.app = Some("app".to_owned());
+        let identity = Identity::new(&config);
+        assert_eq!(identity.client_id("i-1").unwrap(), "A:abc123:app:i-1");
+        assert!(identity.client_id(&"i".repeat(37)).is_err());
     }
 
     #[test]

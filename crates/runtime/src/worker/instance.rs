@@ -23,7 +23,7 @@ use crate::router::Router;
 use crate::session::link::Link;
 use crate::session::transport::Connector;
 use crate::session::{Backoff, ConnectOptions, Connection, Manifest, Outgoing, Parting, PartingCell, Place};
-use crate::session::{SessionError, Settings, Status};
+use crate::session::{SessionError, SessionErrorKind, Settings, Status};
 use crate::sink::SinkHandle;
 
 /// A checked route, the same for all instances.
@@ -47,6 +47,8 @@ pub(super) struct RoutePlan {
 /// Everything that the instances of a worker have in common.
 pub(super) struct Plan {
     pub(super) identity: Identity,
+    /// The client ID of the connection that only publishes.
+    pub(super) publisher_id: String,
     pub(super) connector: Arc<dyn Connector>,
     /// The client ID is filled in per instance.
     pub(super) options: ConnectOptions,
@@ -164,11 +166,19 @@ impl Plan {
         stop: Stop,
     ) -> InstanceEnd {
         let id = self.identity.instance_id(seat);
+        let client_id = match self.identity.client_id(&id) {
+            Ok(client_id) => client_id,
+            Err(error) => {
+                let message = format!("the platform takes no instance by the name {id:?}; shorten `identity.prefix`");
+                let error = SessionError::new(SessionErrorKind::Unsupported, message).with_source(error);
+                return InstanceEnd::Failed(error);
+            }
+        };
         let force = CancellationToken::new();
         let link = Arc::new(Link::default());
         let connection = Connection {
             connector: Arc::clone(&self.connector),
-            options: ConnectOptions { client_id: self.identity.client_id(&id), ..self.options.clone() },
+            options: ConnectOptions { client_id, ..self.options.clone() },
             settings: self.settings.clone(),
             connect_timeout: self.connect_timeout,
             backoff: self.backoff.clone(),

@@ -18,6 +18,8 @@ mod signal;
 mod state;
 
 pub use builder::WorkerBuilder;
+#[cfg(feature = "platform")]
+pub(crate) use identity::Identity;
 pub(crate) use kill_switch::Attempts;
 pub use route::Route;
 pub use run::{Summary, Worker};

@@ -319,7 +319,7 @@ impl Worker {
         let plan = Arc::clone(&self.plan);
         let io = Arc::downgrade(io);
         Arc::new(LazyPublisher::new(move || {
-            let options = plan.options.for_publisher(plan.identity.publisher_id());
+            let options = plan.options.for_publisher(plan.publisher_id.clone());
             let (publisher, connection) = Publisher::prepare(
                 Arc::clone(&plan.connector),
                 options,

@@ -3,7 +3,7 @@
 use tidemill_core::platform::PlatformSettings;
 use tidemill_runtime::config::{PlatformRole, PlatformShape};
 use tidemill_runtime::platform::PlatformRoutes;
-use tidemill_runtime::{BuildError, Config, Worker};
+use tidemill_runtime::{BuildError, Config, Publisher, Worker};
 
 use crate::support::{Kept, Seen, config, config_of};
 
@@ -44,6 +44,31 @@ fn each_mistake_is_named_with_its_key() {
     let mut several = config_of(PlatformShape::Application);
     several.instances = 2.into();
     refused(several, EVENTS, "instances", "288");
+}
+
+#[test]
+fn names_of_instances_are_measured_as_they_will_be() {
+    let longest = "tidemill-".len();
+    let replica = |length: usize| Some("r".repeat(length));
+    let mut stable = config_of(PlatformShape::ScalableInstance);
+    stable.platform.clean_session = false;
+    // The publishing connection adds "-out", more than "-0".
+    stable.identity.replica = replica(36 - longest - 4);
+    build(stable.clone(), EVENTS).unwrap();
+    stable.identity.replica = replica(36 - longest - 3);
+    refused(stable, EVENTS, "identity.prefix", "36 characters");
+    let mut generated = config_of(PlatformShape::ScalableInstance);
+    generated.identity.replica = replica(36);
+    build(generated.clone(), EVENTS).unwrap();
+    generated.identity.prefix = "p".repeat(22);
+    refused(generated, EVENTS, "identity.prefix", "36 characters");
+}
+
+#[tokio::test]
+async fn a_publishing_connection_under_a_name_that_is_none_is_refused() {
+    let config = config_of(PlatformShape::ScalableInstance);
+    let error = Publisher::start_with(&config, "two words").unwrap_err();
+    assert!(error.to_string().contains("' ' is not allowed"), "{error}");
 }
 
 #[test]
