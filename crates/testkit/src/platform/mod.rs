@@ -51,7 +51,7 @@ use tokio_util::sync::CancellationToken;
 pub use accounts::Accounts;
 pub use front::Ended;
 
-use crate::broker::{Broker, BrokerConfig, BrokerStats, StartError};
+use crate::broker::{Broker, BrokerConfig, BrokerStats, Quirks, StartError};
 use front::Front;
 
 /// Bytes that an in-memory pipe holds in each direction.
@@ -69,7 +69,7 @@ pub struct PlatformConfig {
     pub accounts: Accounts,
     /// The highest QoS of publications.
     pub max_qos: QoS,
-    /// The broker behind the front. It never listens itself.
+    /// The broker behind the front. It never listens itself. Its quirks are the platform's unless others are given.
     pub broker: BrokerConfig,
 }
 
@@ -79,9 +79,15 @@ impl Default for PlatformConfig {
             listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             accounts: Accounts::default(),
             max_qos: QoS::ExactlyOnce,
-            broker: BrokerConfig::in_memory(),
+            broker: BrokerConfig { quirks: quirks(), ..BrokerConfig::in_memory() },
         }
     }
+}
+
+/// What a member has not acknowledged waits for it while its session lives, and goes to others when that ends
+/// (`iemq_processNack` in Amlen's `multiConsumerQ.c`); the backlog is the group's all along.
+fn quirks() -> Quirks {
+    Quirks { redeliver_on_member_loss: false, redeliver_on_session_end: true, ..Quirks::default() }
 }
 
 impl PlatformConfig {

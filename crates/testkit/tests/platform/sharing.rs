@@ -1,7 +1,7 @@
 //! Who shares what with whom.
 
 use tidemill_core::QoS;
-use tidemill_testkit::client::RawClient;
+use tidemill_testkit::client::{ConnectOptions, RawClient};
 use tidemill_testkit::platform::Platform;
 
 use crate::support::{EVENT, EVENTS, connect_with, join, options, platform, subscriber};
@@ -99,4 +99,38 @@ async fn what_comes_while_all_durable_instances_are_away_is_kept_and_without_ins
     let member = subscriber(&platform, "A:abc123:gone", EVENTS).await;
     let mut back = [durable, member];
     assert_eq!(shares(&platform, &mut back, 0).await, [3, 0]);
+}
+
+/// One member is handed an event, does not acknowledge it and is cut; answers the other member.
+async fn left_behind(platform: &Platform, first: ConnectOptions, second: &str) -> RawClient {
+    let id = first.connect.client_id.clone();
+    let (mut holder, _) = connect_with(platform, first).await;
+    holder.subscribe(EVENTS, QoS::AtLeastOnce).await;
+    let mut device = join(platform, "d:abc123:T:I").await;
+    device.publish_acked("iot-2/evt/E/fmt/json", "held").await;
+    assert!(!holder.expect_publish().await.dup);
+    let other = subscriber(platform, second, EVENTS).await;
+    holder.cut();
+    platform.ended(&id).await;
+    other
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_durable_instance_did_not_acknowledge_waits_for_it_and_for_nobody_else() {
+    let platform = platform().await;
+    let kept = || options("A:abc123:app:one").resume(60);
+    let mut other = left_behind(&platform, kept(), "A:abc123:app:two").await;
+    let (mut back, _) = connect_with(&platform, kept()).await;
+    let held = back.expect_publish().await;
+    assert_eq!((held.dup, &held.payload[..]), (true, &b"held"[..]));
+    assert!(other.ping().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_member_with_a_clean_session_did_not_acknowledge_goes_to_others() {
+    let platform = platform().await;
+    for [first, second] in [["A:abc123:app:one", "A:abc123:app:two"], ["A:abc123:app", "A:abc123:app"]] {
+        let mut other = left_behind(&platform, options(first), second).await;
+        assert_eq!(&other.expect_publish().await.payload[..], b"held");
+    }
 }
