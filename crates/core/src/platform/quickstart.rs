@@ -30,6 +30,8 @@ pub enum QuickstartError {
     Gateway,
     /// States, errors and rules: the sandbox has events and monitoring only.
     OtherTopic,
+    /// API keys: the sandbox knows no accounts, so what was meant is another organization.
+    ApiKey,
 }
 
 impl fmt::Display for QuickstartError {
@@ -44,6 +46,9 @@ impl fmt::Display for QuickstartError {
             Self::Tls => "quickstart does not support MQTT over TLS; connect to port 1883 without it",
             Self::Scalable => "quickstart does not support scalable applications; connect as 'a:quickstart:app'",
             Self::Gateway => "quickstart does not support gateways; connect as a device or an application",
+            Self::ApiKey => {
+                "quickstart knows no API keys and no tokens; leave them out, or name the organization of the key"
+            }
             Self::OtherTopic => "quickstart has only events and monitoring; use an organization of your own",
         })
     }

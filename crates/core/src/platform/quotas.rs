@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_kilobyte_quota_is_four_kilobytes_for_each_message() {
-        // What the fair-use engine counts: one message is up to 4096 bytes.
+        // The fair-use engine counts a message as one unit, and one more for each whole 4096 bytes in it.
         for limit in QUOTAS.iter().flat_map(|quota| [quota.lite, quota.standard]) {
             if let Limit::AtMostEither { messages, kilobytes } = limit {
                 assert_eq!(kilobytes, messages * 4);

@@ -23,16 +23,6 @@ pub enum Role {
 }
 
 impl Role {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Standard,
-        Self::Operations,
-        Self::BackendTrusted,
-        Self::DataProcessor,
-        Self::Visualization,
-        Self::Device,
-    ];
-
     /// Whether such a key may publish events.
     #[must_use]
     pub const fn may_publish_events(self) -> bool {
@@ -66,19 +56,6 @@ impl Role {
     #[must_use]
     pub const fn may_subscribe(self, filter: &PlatformFilter) -> bool {
         !matches!(filter, PlatformFilter::Command { .. }) || self.may_receive_commands()
-    }
-
-    /// The word in configuration files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::Operations => "operations",
-            Self::BackendTrusted => "backend_trusted",
-            Self::DataProcessor => "data_processor",
-            Self::Visualization => "visualization",
-            Self::Device => "device",
-        }
     }
 }
 

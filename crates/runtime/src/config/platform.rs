@@ -59,8 +59,8 @@ pub struct PlatformConfig {
     pub token_file: Option<PathBuf>,
     /// Role of the API key: what it may not publish is refused before the platform closes the connection.
     pub role: PlatformRole,
-    /// How much this worker publishes per second, in the platform's units: one for each publication and each 4 KiB that
-    /// it begins. What is more waits. 0: no limit.
+    /// How much this worker publishes per second, in the platform's units: one for each publication, and one more for
+    /// each whole 4 KiB of it. What is more waits. 0: no limit.
     pub publish_units_per_second: u32,
 }
 

@@ -14,7 +14,7 @@ use super::Membership;
 use crate::config::Config;
 use crate::sink::Pace;
 
-/// Bytes that one unit of the platform's rate pays for.
+/// Each whole one of so many bytes costs a unit of the platform's rate, beside the unit of the publication itself.
 const UNIT: usize = 4096;
 /// Units of the largest publication.
 const MOST: usize = 1 + MAX_PAYLOAD / UNIT;
@@ -55,5 +55,37 @@ impl Guard {
             let size = counted_size(publication.payload.len(), publication.topic.as_bytes().len());
             pace.pass(1 + size / UNIT).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use tidemill_core::topic::TopicName;
+
+    use super::*;
+    use crate::config::IdentityMode;
+
+    fn guard() -> Guard {
+        let mut config = Config::default();
+        config.identity.mode = IdentityMode::Platform;
+        config.platform.app = Some("app".to_owned());
+        config.platform.api_key = Some("a-abc123-k3y".to_owned());
+        Guard::new(&Membership::of(&config).unwrap(), &config)
+    }
+
+    #[tokio::test]
+    async fn the_retain_flag_is_cleared_before_it_is_sent() {
+        let topic = TopicName::new("iot-2/type/T/id/I/cmd/C/fmt/json").unwrap();
+        let mut publication = Publication::new(topic, "1").with_retain(true);
+        guard().check(&mut publication).unwrap();
+        assert!(!publication.retain);
+    }
+
+    #[tokio::test]
+    async fn what_the_platform_would_close_the_connection_over_does_not_pass() {
+        let topic = TopicName::new("plant/1").unwrap();
+        assert!(guard().check(&mut Publication::new(topic, "1")).is_err());
     }
 }

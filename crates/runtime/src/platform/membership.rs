@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tidemill_core::Publishing;
 use tidemill_core::platform::identity::{ConnectRequest, IdentityError, check_connect};
-use tidemill_core::platform::{ApiKey, ClientId, Name, OrgId, PlatformTopic, Role};
+use tidemill_core::platform::quickstart::QuickstartError;
+use tidemill_core::platform::{ApiKey, ClientId, Name, OrgId, PlatformTopic, Role, publishing};
 
 use crate::config::{
     Config, ConfigProblem, IdentityMode, Instances, MqttVersion, PlatformRole, PlatformShape, WillConfig,
@@ -191,8 +192,15 @@ impl Membership {
             "the platform knows applications by their API key",
             "set it",
         );
+        problems.refuse(
+            quickstart && (platform.api_key.is_some() || token),
+            "platform.api_key",
+            &QuickstartError::ApiKey.to_string(),
+            "remove it and its token, or correct platform.org",
+        );
         let missing = "an API key goes with its token";
-        problems.refuse(platform.api_key.is_some() && !token, "platform.token_file", missing, "set it");
+        problems.refuse(!quickstart && platform.api_key.is_some() && !token, "platform.token_file", missing, "set it");
+        self.check_will(config, problems);
         let longest = Identity::longest_id(config);
         let why = |error: IdentityError| format!("instances such as {longest:?}: {error}");
         let client = self.client(&longest).map_err(why);
@@ -227,13 +235,21 @@ impl Membership {
         }
     }
 
+    /// The platform publishes a will as if the instance had published it, so the same rules hold.
+    fn check_will(&self, config: &Config, problems: &mut Problems) {
+        let Some(will) = &config.mqtt.will else { return };
+        // Whether the topic is one at all is said without a membership too.
+        let Some(topic) = PlatformTopic::parse(&will.topic).ok().filter(PlatformTopic::is_publishable) else { return };
+        let size = (will.payload.len(), will.topic.len());
+        let judged = publishing::check(self.publishing(), &topic, size);
+        problems.take("mqtt.will", judged, "change the will, remove it, or set platform.role if it is wrong");
+    }
+
     /// The client of an instance by that name. An error rather than another shape: that would be another group.
     pub(crate) fn client(&self, instance: &str) -> Result<ClientId, IdentityError> {
         let (org, app) = (self.org.clone(), self.app.clone());
         Ok(match self.shape {
-            PlatformShape::ScalableInstance => {
-                ClientId::ScalableInstance { org, app, instance: Name::new(instance)? }
-            }
+            PlatformShape::ScalableInstance => ClientId::ScalableInstance { org, app, instance: Name::new(instance)? },
             PlatformShape::Application => ClientId::Application { org, app },
             PlatformShape::Scalable => ClientId::Scalable { org, app },
         })

@@ -25,7 +25,6 @@ use tracing::{debug, error};
 use super::{Membership, PlatformRoutes};
 use crate::config::{Config, ConfigProblem, Instances, PlatformShape};
 use crate::error::BuildError;
-use crate::session::Phase;
 use crate::session::transport::Connector;
 use crate::worker::{Worker, WorkerHandle};
 
@@ -38,7 +37,7 @@ const REFUSED: &str = "refused";
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TrackerSettings {
-    /// Devices that are remembered at most; one takes about 300 bytes.
+    /// Devices that are remembered at most; memory grows with them.
     pub capacity: NonZeroUsize,
     /// Which one is forgotten beyond that.
     pub eviction: Eviction,
@@ -53,7 +52,7 @@ pub struct TrackerSettings {
 impl Default for TrackerSettings {
     fn default() -> Self {
         Self {
-            // 30 MB.
+            // More than most organizations have, and a bound all the same.
             capacity: NonZeroUsize::new(100_000).unwrap_or(NonZeroUsize::MIN),
             eviction: Eviction::default(),
             changes: 1024,
@@ -223,7 +222,7 @@ impl DeviceTracker {
     /// Everything that is known now.
     #[must_use]
     pub fn snapshot(&self) -> TrackerStatus {
-        let receiving = is_receiving(&self.handle);
+        let receiving = self.handle.is_receiving();
         let state = self.shared.lock();
         let devices = state.tracker.devices().map(|(device, status)| (device.to_string(), tracked(status))).collect();
         TrackerStatus { receiving, connected: state.tracker.connected(), known: state.tracker.len(), devices }
@@ -268,10 +267,6 @@ fn own_config(config: &Config) -> Result<Config, BuildError> {
     Ok(own)
 }
 
-fn is_receiving(handle: &WorkerHandle) -> bool {
-    handle.status().instances.iter().any(|instance| instance.phase == Phase::Ready)
-}
-
 fn tracked(status: &Status) -> TrackedDevice {
     let since = status.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     TrackedDevice {
@@ -297,7 +292,7 @@ impl Shared {
         }
         let message = MonitorMessage::parse(event.payload()).map_err(HandlerError::permanent)?;
         let device = DeviceKey { device_type, device };
-        let epoch = handle.map_or(0, epoch);
+        let epoch = handle.map_or(0, WorkerHandle::epoch);
         let mut state = self.lock();
         self.begin(&mut state, epoch);
         let applied = state.tracker.apply(&device, &message, SystemTime::now());
@@ -331,7 +326,7 @@ impl Shared {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let (epoch, receiving) = (epoch(handle), is_receiving(handle));
+            let (epoch, receiving) = (handle.epoch(), handle.is_receiving());
             let mut state = self.lock();
             self.begin(&mut state, epoch);
             if !receiving {
@@ -347,10 +342,6 @@ impl Shared {
             self.tell(forgotten);
         }
     }
-}
-
-fn epoch(handle: &WorkerHandle) -> u64 {
-    handle.status().instances.iter().map(|instance| instance.epoch).max().unwrap_or_default()
 }
 
 /// Where payloads go that are no monitoring messages.

@@ -328,6 +328,18 @@ impl InstanceStatus {
 pub struct WorkerHandle(Arc<Shared>);
 
 impl WorkerHandle {
+    /// Number of the newest session of any instance. Cheap, unlike the whole status.
+    #[cfg(feature = "platform")]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.0.lock().iter().map(|member| member.status.epoch()).max().unwrap_or_default()
+    }
+
+    /// Whether any instance is connected and subscribed.
+    #[cfg(feature = "platform")]
+    pub(crate) fn is_receiving(&self) -> bool {
+        self.0.lock().iter().any(|member| member.status.phase() == Phase::Ready)
+    }
+
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self(shared)
     }

@@ -1,11 +1,13 @@
 //! What is refused and warned of before anything connects.
 
 use tidemill_core::platform::PlatformSettings;
-use tidemill_runtime::config::{PlatformRole, PlatformShape};
+use tidemill_runtime::config::{PlatformRole, PlatformShape, WillConfig};
 use tidemill_runtime::platform::PlatformRoutes;
 use tidemill_runtime::{BuildError, Config, Publisher, Worker};
+use tidemill_testkit::client::{ConnectOptions, RawClient};
+use tidemill_testkit::wire::Version;
 
-use crate::support::{Kept, Seen, config, config_of};
+use crate::support::{KEY, Kept, Member, Seen, config, config_of, device, platform, until};
 
 fn build(config: Config, pattern: &str) -> Result<Worker, BuildError> {
     Worker::builder(config).route(pattern, Seen::default().handler()).sink("dead", Kept::default()).build()
@@ -105,6 +107,46 @@ fn quickstart_refuses_what_it_does_not_offer() {
 }
 
 #[test]
+fn quickstart_with_an_api_key_is_refused() {
+    let both = |c: &mut Config| {
+        c.platform.org = Some("quickstart".into());
+        c.platform.shape = PlatformShape::Application;
+        c.mqtt.url = "mqtt://127.0.0.1:1883".into();
+    };
+    let one = "iot-2/type/+/id/dev/evt/+/fmt/+";
+    refused(changed(both), one, "platform.api_key", "quickstart knows no API keys");
+    let token = |c: &mut Config| {
+        both(c);
+        c.platform.api_key = None;
+    };
+    refused(changed(token), one, "platform.api_key", "quickstart knows no API keys");
+}
+
+#[test]
+fn a_will_is_judged_like_a_publication() {
+    let with = |role, topic: &str| {
+        changed(|c| {
+            c.platform.role = role;
+            let mut will = WillConfig::default();
+            (will.topic, will.payload) = (topic.into(), "gone".into());
+            c.mqtt.will = Some(will);
+        })
+    };
+    let (event, command) = ("iot-2/type/T/id/I/evt/gone/fmt/json", "iot-2/type/T/id/I/cmd/halt/fmt/json");
+    build(with(PlatformRole::Operations, command), EVENTS).unwrap();
+    refused(with(PlatformRole::Operations, event), EVENTS, "mqtt.will", "role");
+    refused(with(PlatformRole::Visualization, command), EVENTS, "mqtt.will", "role");
+    refused(with(PlatformRole::Standard, "plant/1"), EVENTS, "mqtt.will.topic", "events and commands only");
+}
+
+#[test]
+fn a_token_in_the_place_of_the_key_is_not_shown() {
+    let error = build(changed(|c| c.platform.api_key = Some("MP$08VKz!8rXwnR-Q*".into())), EVENTS).unwrap_err();
+    assert!(error.to_string().contains("platform.api_key"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("08VKz"), "{error}");
+}
+
+#[test]
 fn what_is_probably_not_meant_is_warned_of() {
     let warned = |config, pattern: &str, word: &str| {
         let worker = build(config, pattern).unwrap();
@@ -115,18 +157,36 @@ fn what_is_probably_not_meant_is_warned_of() {
     warned(config_of(PlatformShape::ScalableInstance), EVENTS, "different groups");
 }
 
+#[tokio::test(start_paused = true)]
+async fn routes_by_parts_are_those_of_the_topics() {
+    let platform = platform().await;
+    let seen = [(); 4].map(|()| Seen::default());
+    let [readings, commands, devices, apps] = seen.each_ref().map(Seen::handler);
+    let member = Member::start(&platform, config(), |builder| {
+        builder
+            .on_event("T", "+", "temperature", "json", readings)
+            .on_command("+", "I", "+", "json", commands)
+            .on_device_status("T", "+", devices)
+            .on_app_status("other", apps)
+    });
+    member.handle.ready().await;
+    let mut device = device(&platform, "I").await;
+    device.publish_acked("iot-2/evt/temperature/fmt/json", "reading").await;
+    device.publish_acked("iot-2/evt/humidity/fmt/json", "for no route").await;
+    let mut other = RawClient::with_version(platform.connect(), Version::V4);
+    other.connect(ConnectOptions::new("a:abc123:other").login(KEY, "secret")).await;
+    other.publish_acked("iot-2/type/T/id/I/cmd/run/fmt/json", "command").await;
+    other.publish_acked("iot-2/type/T/id/J/cmd/run/fmt/json", "for no route").await;
+    until(|| seen.iter().all(|seen| seen.count() > 0)).await;
+    assert_eq!(member.leave().await.handled, 4);
+    assert_eq!(seen[0].texts(), ["reading"]);
+    assert_eq!(seen[1].texts(), ["command"]);
+    assert!(seen[2].texts()[0].contains("d:abc123:T:I"), "{:?}", seen[2]);
+    assert!(seen[3].texts()[0].contains("a:abc123:other"), "{:?}", seen[3]);
+}
+
 #[test]
-fn routes_by_parts_are_those_of_the_topics() {
-    let worker = Worker::builder(config())
-        .on_event("thermostat", "+", "temperature", "json", Seen::default().handler())
-        .on_command("+", "+", "+", "+", Seen::default().handler())
-        .on_device_status("+", "+", Seen::default().handler())
-        .on_app_status("+", Seen::default().handler())
-        .sink("dead", Kept::default())
-        .build()
-        .unwrap();
-    let routes = format!("{worker:?}");
-    assert!(!routes.is_empty());
+fn parts_that_make_no_topic_are_refused() {
     let wrong = Worker::builder(config()).on_event("a/b", "+", "+", "+", Seen::default().handler());
     assert!(wrong.sink("dead", Kept::default()).build().is_err());
 }

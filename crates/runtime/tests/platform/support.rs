@@ -77,6 +77,10 @@ impl Seen {
         })
     }
 
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.lock().unwrap().len()
     }

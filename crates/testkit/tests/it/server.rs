@@ -108,7 +108,8 @@ async fn a_start_that_is_given_up_leaves_nothing_running() {
 
 #[tokio::test]
 async fn a_signal_for_a_server_that_is_gone_reaches_nobody() {
-    let mut server = ServerProcess::start(script("echo ready; exec sleep 60").ready(Ready::Logs("ready"))).await.unwrap();
+    let mut server =
+        ServerProcess::start(script("echo ready; exec sleep 60").ready(Ready::Logs("ready"))).await.unwrap();
     server.freeze(true).unwrap();
     server.freeze(false).unwrap();
     server.kill().await.unwrap();

@@ -20,6 +20,18 @@ async fn events_of_devices_reach_applications_and_commands_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_of_an_application_is_the_same_as_one_of_the_device() {
+    let platform = platform().await;
+    let mut watching = subscriber(&platform, "a:abc123:watching", EVENTS).await;
+    let mut app = join(&platform, "a:abc123:app").await;
+    app.publish_acked(EVENT, "1").await;
+    let mut device = join(&platform, "d:abc123:T:I").await;
+    device.publish_acked("iot-2/evt/E/fmt/json", "1").await;
+    let [of_app, of_device] = [watching.expect_publish().await, watching.expect_publish().await];
+    assert_eq!((of_app.topic, of_app.payload), (of_device.topic, of_device.payload));
+}
+
+#[tokio::test(start_paused = true)]
 async fn organizations_do_not_hear_each_other() {
     let platform = platform().await;
     let mut other = subscriber(&platform, "a:xyz789:app", EVENTS).await;

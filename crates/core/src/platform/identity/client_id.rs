@@ -214,12 +214,6 @@ impl ClientId {
         !matches!(self, Self::Scalable { .. })
     }
 
-    /// Whether the applications page limits the keep alive to 1 to 3600 seconds: both forms of scalable applications.
-    #[must_use]
-    pub fn limits_keep_alive(&self) -> bool {
-        self.shares()
-    }
-
     /// The keep alive, in seconds, that the platform goes by when a client asks for `requested`.
     ///
     /// `0` and more than 3600 become 3600 for `A:org:app`. The documentation says this of all clients with `A`; the

@@ -21,7 +21,8 @@ impl ApiKey {
     /// # Errors
     /// [`IdentityErrorKind::NotAnApiKey`] when the text has another shape.
     pub fn new(text: &str) -> Result<Self, IdentityError> {
-        let wrong = || IdentityError::new(IdentityErrorKind::NotAnApiKey, "API key", text);
+        // Without the text: key and token are easily confused.
+        let wrong = || IdentityError::secret(IdentityErrorKind::NotAnApiKey, "API key");
         let (org, random) = text.strip_prefix("a-").and_then(|rest| rest.split_once('-')).ok_or_else(wrong)?;
         let printable = |c: char| c.is_ascii_graphic();
         if random.is_empty() || !random.chars().all(printable) {
@@ -85,7 +86,7 @@ impl Token {
     /// [`IdentityErrorKind::EmptyToken`] when there is none.
     pub fn new(token: &str) -> Result<Self, IdentityError> {
         if token.is_empty() {
-            return Err(IdentityError::new(IdentityErrorKind::EmptyToken, "token", token));
+            return Err(IdentityError::secret(IdentityErrorKind::EmptyToken, "token"));
         }
         Ok(Self(token.into()))
     }

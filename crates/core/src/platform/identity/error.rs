@@ -1,4 +1,6 @@
-//! Why a text is not a name, an organization, a client ID or an API key. Shows the text, which is never a secret.
+//! Why a text is not a name, an organization, a client ID or an API key.
+//!
+//! INVARIANT: a text that is or may be a secret is not shown (G12).
 
 use std::fmt;
 
@@ -58,7 +60,8 @@ impl fmt::Display for IdentityErrorKind {
 pub struct IdentityError {
     kind: IdentityErrorKind,
     what: &'static str,
-    input: Box<str>,
+    /// `None` where it may be a secret.
+    input: Option<Box<str>>,
 }
 
 impl IdentityError {
@@ -68,7 +71,12 @@ impl IdentityError {
             Some((at, _)) => format!("{}...", &input[..at]),
             None => input.to_owned(),
         };
-        Self { kind, what, input: input.into() }
+        Self { kind, what, input: Some(input.into()) }
+    }
+
+    /// An error about a text that is, or may be, a secret.
+    pub(in crate::platform) fn secret(kind: IdentityErrorKind, what: &'static str) -> Self {
+        Self { kind, what, input: None }
     }
 
     /// What is wrong.
@@ -80,7 +88,10 @@ impl IdentityError {
 
 impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?}: {}", self.what, self.input, self.kind)
+        match &self.input {
+            Some(input) => write!(f, "{} {input:?}: {}", self.what, self.kind),
+            None => write!(f, "{}: {}", self.what, self.kind),
+        }
     }
 }
 

@@ -190,6 +190,10 @@ fn tokens_never_show() {
     assert_eq!(format!("{token:?}"), "Token(..)");
     assert_eq!(token.reveal(), "MP$08VKz!8rXwnR-Q*");
     assert!(Token::new("").is_err());
+    // Given as the key by mistake.
+    let error = ApiKey::new(token.reveal()).unwrap_err();
+    assert_eq!(error.to_string(), "API key: it is not an API key; it looks like 'a-abc123-x1y2z3'");
+    assert!(!format!("{error:?}").contains("MP$"), "{error:?}");
 }
 
 #[test]

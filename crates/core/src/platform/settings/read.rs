@@ -5,7 +5,7 @@ use super::{
     CaFile, Credentials, LogLevel, PlatformSettings, SettingsError, SettingsProblem, SettingsWarning, Sharing,
 };
 use crate::platform::identity::{IdentityError, IdentityErrorKind, Transport};
-use crate::platform::quickstart;
+use crate::platform::quickstart::{self, QuickstartError};
 use crate::platform::{ApiKey, Name, OrgId, Token};
 
 pub(super) fn settings(raw: Raw) -> Result<PlatformSettings, SettingsError> {
@@ -104,6 +104,9 @@ impl Reader {
         if let Err(error) = &endpoint {
             let setting = self.raw.name(Setting::Domain);
             self.problems.push(SettingsProblem::Identity { setting, error: error.clone() });
+        }
+        if settings.credentials.is_some() && settings.org.is_quickstart() {
+            self.problems.push(SettingsProblem::Quickstart(QuickstartError::ApiKey));
         }
         // Broken credentials are a mistake of their own, not a wish for Quickstart.
         let no_credentials = self.raw.get(Setting::AuthKey).is_none() && self.raw.get(Setting::AuthToken).is_none();

@@ -121,6 +121,8 @@ fn contradictions_are_mistakes() {
     assert_eq!(found.problems(), [SettingsProblem::Quickstart(QuickstartError::Scalable)]);
     let found = quickstart(&[("WIOTP_OPTIONS_MQTT_PORT", "8883")]);
     assert_eq!(found.problems(), [SettingsProblem::Quickstart(QuickstartError::Tls)]);
+    let found = quickstart(&[("WIOTP_AUTH_KEY", "a-quickstart-x1y2z3"), AUTH[1]]);
+    assert_eq!(found.problems(), [SettingsProblem::Quickstart(QuickstartError::ApiKey)]);
 }
 
 #[test]
@@ -137,6 +139,10 @@ fn secrets_stay_out_of_debug_and_errors() {
     assert!(!format!("{:?}", env(&[]).unwrap()).contains("s3cret"));
     let error = PlatformSettings::from_env([AUTH[1], ("WIOTP_OPTIONS_MQTT_PORT", "x")]).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("s3cret"));
+    // Key and token in each other's place.
+    let swapped = [("WIOTP_AUTH_KEY", AUTH[1].1), ("WIOTP_AUTH_TOKEN", AUTH[0].1)];
+    let error = PlatformSettings::from_env(swapped).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains(AUTH[1].1), "{error}");
 }
 
 proptest! {

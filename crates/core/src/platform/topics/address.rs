@@ -218,53 +218,6 @@ impl PlatformTopic {
         let text = self.to_string();
         TopicName::new(&text).map_err(|error| TopicRuleError::new(TopicRuleErrorKind::Mqtt(error), &text))
     }
-
-    /// The filter that receives this topic alone.
-    #[must_use]
-    pub fn to_filter(&self) -> PlatformFilter {
-        fn name(name: &Name) -> Slot<Name> {
-            Slot::Only(name.clone())
-        }
-        fn word(word: &Word) -> Slot<Word> {
-            Slot::Only(word.clone())
-        }
-        match self {
-            Self::Event { device_type, device, event, format } => Address::Event {
-                device_type: name(device_type),
-                device: name(device),
-                event: word(event),
-                format: word(format),
-            },
-            Self::Command { device_type, device, command, format } => Address::Command {
-                device_type: name(device_type),
-                device: name(device),
-                command: word(command),
-                format: word(format),
-            },
-            Self::DeviceMonitor { device_type, device } => {
-                Address::DeviceMonitor { device_type: name(device_type), device: name(device) }
-            }
-            Self::AppMonitor { app } => Address::AppMonitor { app: name(app) },
-            Self::DeviceState { device_type, device, interface } => Address::DeviceState {
-                device_type: name(device_type),
-                device: name(device),
-                interface: word(interface),
-            },
-            Self::ThingState { thing_type, thing, interface } => {
-                Address::ThingState { thing_type: word(thing_type), thing: word(thing), interface: word(interface) }
-            }
-            Self::DeviceError { device_type, device } => {
-                Address::DeviceError { device_type: name(device_type), device: name(device) }
-            }
-            Self::ThingError { thing_type, thing } => {
-                Address::ThingError { thing_type: word(thing_type), thing: word(thing) }
-            }
-            Self::RuleTrigger { interface, rule } => {
-                Address::RuleTrigger { interface: word(interface), rule: word(rule) }
-            }
-            Self::RuleError { interface, rule } => Address::RuleError { interface: word(interface), rule: word(rule) },
-        }
-    }
 }
 
 impl PlatformFilter {

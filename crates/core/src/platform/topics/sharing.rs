@@ -32,13 +32,6 @@ impl ShareGroup {
         let (org, mixed) = (client.org().clone(), client.instance().is_some());
         Some(Self { org, app: app.clone(), mixed, filter: filter.clone() })
     }
-
-    /// Whether a new member gets retained messages: never with instances, where subscriptions are made without
-    /// (`subscribeDurableShared` in `server_protocol/src/mqtt.c`).
-    #[must_use]
-    pub fn gets_retained(&self) -> bool {
-        !self.mixed
-    }
 }
 
 /// What the broker behind the proxy sees. Clients never send this.

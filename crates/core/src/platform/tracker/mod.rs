@@ -69,7 +69,7 @@ struct Entry {
 }
 
 impl Tracker {
-    /// A tracker of at most `capacity` devices. One takes about 300 bytes.
+    /// A tracker of at most `capacity` devices.
     #[must_use]
     pub fn new(capacity: NonZeroUsize, eviction: Eviction) -> Self {
         Self { capacity, eviction, devices: HashMap::new(), order: Order::default(), connected: 0, round: 0 }
