@@ -12,9 +12,11 @@ import json
 import logging
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 
 import helm_python as helm
 import jsonschema
@@ -175,6 +177,46 @@ def check_grace_periods(tally):
         tally.that(found == expected, f"grace period for {drain}", f"{found} instead of {expected}")
 
 
+def check_pod_pattern(tally):
+    """KEDA counts the pods of this release, and those of no release whose name begins alike."""
+    base = load(CHART / "ci" / "keda-values.yaml")
+    deployed = ["rel-tidemill-7d4b9c8f6d-x2x4z", "rel-tidemill-5c6d7f8b9-abcde"]
+    numbered = ["rel-tidemill-0", "rel-tidemill-12"]
+    others = ["rel-tidemill-b-7d4b9c8f6d-x2x4z", "rel-tidemill-b-0", "rel-tidemill-2-7d4b9c8f6d-x2x4z", "rel-tidemill-2-0"]
+    for workload, ours, not_ours in [
+        ("Deployment", deployed, numbered + others),
+        ("StatefulSet", numbered, deployed + others),
+    ]:
+        objects, _ = render(merged(base, {"workload": workload}))
+        scaled = next(one for one in objects if one["kind"] == "ScaledObject")
+        query = scaled["spec"]["triggers"][0]["metadata"]["query"]
+        # Prometheus anchors expressions at both ends.
+        pattern = re.search(r'pod=~"([^"]+)"', query).group(1)
+        tally.none([pod for pod in ours if not re.fullmatch(pattern, pod)], f"KEDA counts the pods of its {workload}")
+        tally.none([pod for pod in not_ours if re.fullmatch(pattern, pod)], f"KEDA counts no pods of others: {workload}")
+
+
+def check_persistence(tally):
+    """A volume has the place for what the broker may still hold, unless the values name another or none."""
+    base = load(CHART / "ci" / "statefulset-values.yaml")
+
+    def identity(over):
+        objects, _ = render(merged(base, over))
+        config = next(one for one in objects if one["kind"] == "ConfigMap")["data"]["tidemill.toml"]
+        return tomllib.loads(config)["identity"].get("state_dir")
+
+    cases = [
+        ({}, "/var/lib/tidemill/state"),
+        ({"persistence": {"mountPath": "/data/"}}, "/data/state"),
+        ({"config": {"identity": {"state_dir": "/var/lib/tidemill/own"}}}, "/var/lib/tidemill/own"),
+        ({"config": {"identity": {"state_dir": None}}}, None),
+        ({"persistence": {"enabled": False}}, None),
+    ]
+    for over, expected in cases:
+        found = identity(over)
+        tally.that(found == expected, f"state_dir for {over}", f"{found} instead of {expected}")
+
+
 def check_rolling(tally):
     """A changed configuration changes the pods, and nothing else about the release does."""
     base = load(CHART / "ci" / "deployment-values.yaml")
@@ -277,6 +319,8 @@ def main():
         check_example(tally, schemas, arguments.tidemill, folder)
         check_refusals(tally)
         check_grace_periods(tally)
+        check_pod_pattern(tally)
+        check_persistence(tally)
         check_rolling(tally)
         check_documents(tally)
         try:

@@ -10,6 +10,11 @@ def seconds(text):
     return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"(\d+)\s*([a-z]+)", text))
 
 
+def loose_paths(paths, mounted):
+    """Those that lie on no mount."""
+    return [path for path in paths if isinstance(path, str) and not any(path.startswith(m + "/") for m in mounted)]
+
+
 def workload_of(objects):
     return next(one for one in objects if one["kind"] in ("Deployment", "StatefulSet"))
 
@@ -28,9 +33,11 @@ def check(objects):
     worker = next(one for one in spec["containers"] if one["name"] == "worker")
     config = tomllib.loads(by_kind["ConfigMap"][0]["data"]["tidemill.toml"])
 
-    yield "all names are unique and in the namespace of the release", [
+    yield "everything is in the namespace of the release", [
         one["metadata"]["name"] for one in objects if one["metadata"].get("namespace") != "workers"
     ]
+    names = [(one["kind"], one["metadata"]["name"]) for one in objects]
+    yield "no two objects of a kind have one name", sorted({name for name in names if names.count(name) > 1})
 
     labels = pod["metadata"]["labels"]
     selectors = [workload["spec"]["selector"]["matchLabels"]]
@@ -66,11 +73,15 @@ def check(objects):
         loose += sorted(volumes ^ mounts)
     yield "every volume is mounted and every mount has a volume", loose
     mounted = [m["mountPath"] for m in worker["volumeMounts"]]
-    files = [config["mqtt"].get("password_file"), config["admin"].get("token_file"), *config["mqtt"].get("tls", {}).values()]
-    yield "every file that the configuration names is mounted", [
-        file for file in files
-        if isinstance(file, str) and file.startswith("/run/") and not any(file.startswith(m + "/") for m in mounted)
-    ]  # fmt: skip
+    files = [config["mqtt"].get("password_file"), *config["mqtt"].get("tls", {}).values()]
+    files += [config.get("platform", {}).get("token_file"), config["admin"].get("token_file")]
+    files += [config["identity"].get("state_dir")]
+    yield "every file that the configuration names is mounted", loose_paths(files, mounted)
+    for doctor in (container for one in by_kind.get("Pod", []) for container in one["spec"]["containers"]):
+        named = [word.split("=", 1)[1] for word in doctor["args"] if "-file=" in word]
+        yield "every file that the test names is mounted", loose_paths(named, [m["mountPath"] for m in doctor.get("volumeMounts", [])])
+        broker = [config["mqtt"].get("password_file"), *config["mqtt"].get("tls", {}).values()]
+        yield "the test logs in as the worker does", [one for one in broker if one and one not in named]
 
     yield "nobody runs as root, writes to the image, or keeps a capability", [
         container["name"] for one in pods for container in one["containers"]
@@ -87,12 +98,14 @@ def check(objects):
     grace = spec["terminationGracePeriodSeconds"]
     yield "the grace period outlasts draining", [] if grace > drain else [f"{grace} s for {drain} s"]
     durable = workload["kind"] == "StatefulSet"
-    yield "identity fits the workload", [] if config["identity"]["mode"] == ("durable" if durable else "ephemeral") else [config]
+    platform = config["identity"]["mode"] == "platform"
+    fits = platform or config["identity"]["mode"] == ("durable" if durable else "ephemeral")
+    yield "identity fits the workload", [] if fits else [config]
     named = any(one["name"] == "TIDEMILL_IDENTITY__REPLICA" and one["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
                 for one in worker["env"])  # fmt: skip
     yield "a durable replica takes its name from its pod", [] if named == durable else [worker["env"]]
     yield "sessions outlast the pod where identity is durable", (
-        [] if not durable or seconds(config["mqtt"]["session_expiry"]) > grace else [config["mqtt"]]
+        [] if not durable or platform or seconds(config["mqtt"]["session_expiry"]) > grace else [config["mqtt"]]
     )
     if durable:
         yield "the StatefulSet has its headless Service", [
@@ -104,7 +117,7 @@ def check(objects):
             [] if rolling["maxUnavailable"] == 0 and rolling["maxSurge"] else [rolling]
         )
     yield "members share the events unless told otherwise", (
-        [] if bool(config.get("group", {}).get("name")) != bool(config.get("broadcast")) else [config.get("group")]
+        [] if bool(config.get("group", {}).get("name")) != bool(config.get("broadcast") or platform) else [config.get("group")]
     )
     scalers = by_kind.get("HorizontalPodAutoscaler", []) + by_kind.get("ScaledObject", [])
     target = {"apiVersion": "apps/v1", "kind": workload["kind"], "name": workload["metadata"]["name"]}

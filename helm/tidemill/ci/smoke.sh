@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the chart into a real cluster, rolls it, scales it and removes it again, all in a namespace of its own.
+# Installs the chart into a real cluster, rolls it, scales it out and in, rolls it back and removes it again, all in a
+# namespace of its own.
 #
 #   KUBECONFIG=... IMAGE=registry/worker TAG=1.0 helm/tidemill/ci/smoke.sh
 #
@@ -57,6 +58,13 @@ lowest="$(sort -n "${TMPDIR:-/tmp}/$namespace.ready" | head -n 1)"
 rm -f "${TMPDIR:-/tmp}/$namespace.ready"
 echo "fewest ready replicas: $lowest"
 [ "$lowest" -ge 2 ]
+
+echo "== scale out and in"
+install --set replicas=3 --set config.log.filter=debug
+[ "$(ready)" -eq 3 ]
+install --set replicas=2 --set config.log.filter=debug
+for _ in $(seq 60); do [ "$(ready)" -eq 2 ] && break; sleep 1; done
+[ "$(ready)" -eq 2 ]
 
 echo "== rollback"
 helm rollback "$release" 1 --namespace "$namespace" --wait --timeout 3m

@@ -6,7 +6,7 @@ written here: keys of a table first, then the tables in it.
 {{- /* The keys of `config` and those that the chart decides, as YAML. */ -}}
 {{- define "tidemill.config" -}}
 {{- $config := deepCopy .Values.config -}}
-{{- range list "mqtt" "group" "identity" "admin" "drain" -}}
+{{- range list "mqtt" "group" "identity" "platform" "admin" "drain" -}}
 {{- if not (kindIs "map" (get $config .)) -}}{{- $_ := set $config . dict -}}{{- end -}}
 {{- end -}}
 {{- $secrets := "/run/secrets/tidemill" -}}
@@ -16,16 +16,27 @@ written here: keys of a table first, then the tables in it.
 {{- if .Values.admin.token.existingSecret -}}
 {{- $_ := set $config.admin "token_file" (printf "%s/admin/token" $secrets) -}}
 {{- end -}}
-{{- $_ := set $config.identity "mode" (ternary "durable" "ephemeral" (eq .Values.workload "StatefulSet")) -}}
-{{- if and (include "tidemill.isDurable" .) (not $config.mqtt.session_expiry) -}}
+{{- /* On the platform the group has the application's name, and sessions are its own. */ -}}
+{{- $platform := include "tidemill.isPlatform" . -}}
+{{- if not $platform -}}
+{{- $durable := include "tidemill.isDurable" . -}}
+{{- $_ := set $config.identity "mode" (ternary "durable" "ephemeral" (eq $durable "true")) -}}
+{{- if and $durable (not $config.mqtt.session_expiry) -}}
 {{- $_ := set $config.mqtt "session_expiry" "1h" -}}
+{{- end -}}
+{{- if and $durable .Values.persistence.enabled (not (hasKey $config.identity "state_dir")) -}}
+{{- $_ := set $config.identity "state_dir" (printf "%s/state" (trimSuffix "/" .Values.persistence.mountPath)) -}}
 {{- end -}}
 {{- if not (or $config.group.name $config.broadcast) -}}
 {{- $_ := set $config.group "name" (include "tidemill.fullname" .) -}}
 {{- end -}}
+{{- end -}}
 {{- if not $config.drain.deadline -}}{{- $_ := set $config.drain "deadline" "30s" -}}{{- end -}}
 {{- if .Values.auth.existingSecret -}}
-{{- $_ := set $config.mqtt "password_file" (printf "%s/broker/password" $secrets) -}}
+{{- $password := printf "%s/broker/password" $secrets -}}
+{{- if $platform -}}{{- $_ := set $config.platform "token_file" $password -}}
+{{- else -}}{{- $_ := set $config.mqtt "password_file" $password -}}
+{{- end -}}
 {{- end -}}
 {{- $hasTls := or .Values.tls.ca.existingSecret .Values.tls.ca.existingConfigMap .Values.tls.client.existingSecret -}}
 {{- if and $hasTls (not (kindIs "map" $config.mqtt.tls)) -}}{{- $_ := set $config.mqtt "tls" dict -}}{{- end -}}

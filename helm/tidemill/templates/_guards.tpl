@@ -18,15 +18,40 @@ Combinations that cannot work. Each is refused with a sentence that says why and
 {{- fail "config.identity.mode is ephemeral, but a StatefulSet is there for its durable identities: set workload to Deployment." -}}
 {{- end -}}
 {{- end -}}
+{{- $platform := include "tidemill.isPlatform" . -}}
+{{- $account := $config.platform | default dict -}}
+{{- if $account.token -}}
+{{- fail "config.platform.token would stand in a ConfigMap for everyone to read: put it into a Secret and name that in auth.existingSecret." -}}
+{{- end -}}
+{{- if and $account.app (not $platform) -}}
+{{- fail "config.platform names an application, but the worker is no client of the platform: set config.identity.mode to platform, or remove config.platform." -}}
+{{- end -}}
+{{- if $platform -}}
+{{- if and .Values.auth.existingSecret (not $account.api_key) -}}
+{{- fail "auth.existingSecret has a token, but there is no key that it belongs to: set config.platform.api_key." -}}
+{{- end -}}
+{{- if and .Values.auth.existingSecret $account.token_file -}}
+{{- fail "config.platform.token_file and auth.existingSecret both name the token: remove one of the two." -}}
+{{- end -}}
+{{- if and (eq (toString $account.clean_session) "false") (not $durable) -}}
+{{- fail "config.platform.clean_session is false, but replicas of a Deployment have no name that outlives them: set workload to StatefulSet." -}}
+{{- end -}}
+{{- if and (eq (toString $account.shape) "application") (or (not $durable) (ne (int64 .Values.replicas) 1) (include "tidemill.isAutoscaled" .)) -}}
+{{- fail "config.platform.shape is application, of which a second connection closes the first: set it to scalable, or workload to StatefulSet with one replica." -}}
+{{- end -}}
+{{- end -}}
 {{- if ($config.identity | default dict).replica -}}
 {{- fail "config.identity.replica would be the same on all replicas: leave it out, each pod gets its own name." -}}
+{{- end -}}
+{{- if and $platform $mqtt.session_expiry -}}
+{{- fail "config.mqtt.session_expiry is nothing that the platform knows: leave it out; config.platform.clean_session says whether sessions are kept." -}}
 {{- end -}}
 {{- with $mqtt.session_expiry -}}
 {{- $expiry := include "tidemill.seconds" (dict "key" "config.mqtt.session_expiry" "text" .) | int64 -}}
 {{- if and (not $durable) (gt $expiry 0) -}}
 {{- fail "config.mqtt.session_expiry is set, but generated client IDs never return to their sessions: leave it out, or set workload to StatefulSet." -}}
 {{- else if and $durable (lt $expiry (include "tidemill.terminationGracePeriodSeconds" $ | int64)) -}}
-{{- fail "config.mqtt.session_expiry is below the grace period of a pod, so that sessions end during a rollout: set it to 10m or more." -}}
+{{- fail "config.mqtt.session_expiry is below the grace period of a pod, so that a replica which crashes or is killed has lost its session before it is back: set it to 10m or more." -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.persistence.enabled (not $durable) -}}
@@ -67,7 +92,7 @@ Combinations that cannot work. Each is refused with a sentence that says why and
 {{- if $mqtt.password -}}
 {{- fail "config.mqtt.password would stand in a ConfigMap for everyone to read: put it into a Secret and name that in auth.existingSecret." -}}
 {{- end -}}
-{{- if and .Values.auth.existingSecret (not $mqtt.username) -}}
+{{- if and .Values.auth.existingSecret (not $platform) (not $mqtt.username) -}}
 {{- fail "auth.existingSecret has a password, but nobody to use it: set config.mqtt.username." -}}
 {{- end -}}
 {{- if and .Values.auth.existingSecret $mqtt.password_file -}}
@@ -114,8 +139,8 @@ Combinations that cannot work. Each is refused with a sentence that says why and
 {{- if has .name (list "TIDEMILL_CONFIG" "TIDEMILL_IDENTITY__REPLICA" "TIDEMILL_IDENTITY__MODE" "TIDEMILL_ADMIN__LISTEN" "TIDEMILL_ADMIN__ENABLED" "TIDEMILL_DRAIN__DEADLINE" "TIDEMILL_DRAIN__FORCE") -}}
 {{- fail (printf "extraEnv: %s would undo what the chart has set: use the value for it." .name) -}}
 {{- end -}}
-{{- if and (eq .name "TIDEMILL_MQTT__PASSWORD") .value -}}
-{{- fail "extraEnv: a password does not belong into values: put it into a Secret and name that in auth.existingSecret." -}}
+{{- if and (has .name (list "TIDEMILL_MQTT__PASSWORD" "TIDEMILL_PLATFORM__TOKEN")) .value -}}
+{{- fail "extraEnv: a password or token does not belong into values: put it into a Secret and name that in auth.existingSecret." -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -60,8 +60,24 @@ labels:
 {{- end -}}
 {{- end -}}
 
+{{- /* Names of the release's pods, as an anchored expression that fits those of no other release: with the number of a
+StatefulSet's pod, or with the two parts that a Deployment appends. */ -}}
+{{- define "tidemill.podPattern" -}}
+{{- printf "%s-%s" (include "tidemill.fullname" .) (ternary "[0-9]+" "[0-9a-z]+-[0-9a-z]{5}" (eq (include "tidemill.isDurable" .) "true")) -}}
+{{- end -}}
+
 {{- define "tidemill.isDurable" -}}
 {{- if eq .Values.workload "StatefulSet" }}true{{ end -}}
+{{- end -}}
+
+{{- /* Whether the worker is a client of IBM Watson IoT Platform or Maximo IoT. */ -}}
+{{- define "tidemill.isPlatform" -}}
+{{- if eq (toString (.Values.config.identity | default dict).mode) "platform" }}true{{ end -}}
+{{- end -}}
+
+{{- /* Whether `helm test` has something to run: the doctor's topics are none of the platform's. */ -}}
+{{- define "tidemill.hasTest" -}}
+{{- if and .Values.test.enabled (not (include "tidemill.isPlatform" .)) }}true{{ end -}}
 {{- end -}}
 
 {{- define "tidemill.isAutoscaled" -}}
