@@ -17,6 +17,7 @@ use tidemill::platform::{DeviceTracker, PlatformContext, PlatformRoutes, Tracker
 use tidemill::prelude::*;
 use tidemill::{BoxError, Config, Worker, report, shutdown_signal, sinks, telemetry};
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 #[derive(Deserialize)]
 struct Reading {
@@ -40,10 +41,20 @@ impl Handler for Thermostat {
     }
 }
 
+/// The next change, `None` after the last. A board that was too slow has missed some and goes on with those after them.
+async fn next<T: Clone>(changes: &mut Receiver<T>) -> Option<T> {
+    loop {
+        match changes.recv().await {
+            Ok(change) => return Some(change),
+            Err(RecvError::Lagged(missed)) => println!("{missed} changes missed"),
+            Err(RecvError::Closed) => return None,
+        }
+    }
+}
+
 /// Prints every change. It has a connection of its own, which hears of all devices, not of this worker's share.
 async fn board(tracker: DeviceTracker, mut changes: Receiver<Change>) {
-    // An error says that changes were missed, or that there are no more; the board shows where things stand.
-    while let Ok(change) = changes.recv().await {
+    while let Some(change) = next(&mut changes).await {
         let state = match change.to {
             Connection::Connected => "connected",
             Connection::Disconnected => "disconnected",
@@ -82,5 +93,20 @@ async fn main() -> ExitCode {
             eprintln!("{}", report(&*error));
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test]
+    async fn a_board_that_was_too_slow_goes_on() {
+        let (tell, mut changes) = tokio::sync::broadcast::channel(2);
+        for number in 0..5 {
+            let _ = tell.send(number);
+        }
+        drop(tell);
+        assert_eq!(super::next(&mut changes).await, Some(3));
+        assert_eq!(super::next(&mut changes).await, Some(4));
+        assert_eq!(super::next(&mut changes).await, None);
     }
 }
