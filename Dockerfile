@@ -3,7 +3,8 @@
 #
 #   docker build --build-arg BIN=example-10-kubernetes --tag plant/thermostats:0.1.0 .
 #
-# Without a container engine, `cargo xtask image --bin NAME` makes the same.
+# Without a container engine, `cargo xtask image --bin NAME` makes an image that is started alike; it has a bill of
+# materials beside that, and the certificates of the machine that it is made on.
 
 ARG RUST=1.95
 FROM rust:${RUST}-alpine AS build
@@ -12,9 +13,12 @@ RUN apk add --no-cache musl-dev
 WORKDIR /src
 # Downloads and compiled dependencies stay in caches of the builder: a change of code compiles that code alone.
 ARG BIN=tidemill
+# The package that makes it: here they have one name.
+ARG PACKAGE=$BIN
 COPY . .
+# These packages alone: with the whole workspace, a program would get the features that its neighbours ask for.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked --workspace --bin "$BIN" --bin tidemill \
+    cargo build --release --locked --package "$PACKAGE" --package tidemill-cli --bin "$BIN" --bin tidemill \
     && mkdir -p /out/usr/bin /out/var/lib/tidemill \
     && cp "target/release/$BIN" /out/usr/bin/worker \
     && cp target/release/tidemill /out/usr/bin/tidemill

@@ -59,15 +59,20 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Builds binaries, and gives each its name in the image.
+    /// Builds binaries of some packages, and gives each its name in the image. Of these packages alone, so that no program
+    /// gets a feature that only another one of the workspace asks for.
     pub(super) fn build(
         checkout: &Checkout,
         target: &Target,
         profile: &str,
+        packages: &[&str],
         binaries: &[(&str, &str)],
     ) -> Result<Self, Failure> {
         let triple = target.triple();
-        let mut command = process::cargo(checkout, &["build", "--profile", profile, "--target", triple, "--workspace"]);
+        let mut command = process::cargo(checkout, &["build", "--profile", profile, "--target", triple]);
+        for package in packages {
+            command.args(["--package", package]);
+        }
         for (binary, _) in binaries {
             command.args(["--bin", binary]);
         }

@@ -1,5 +1,8 @@
-//! An image as the OCI Image Layout says: blobs by their digest, a manifest, and an index that names it. The SBOM hangs
-//! on the image as an artifact of its own, too, for tools that look for it there.
+//! An image as the OCI Image Layout says: blobs by their digest, a manifest, and an index that names it. In the folder the
+//! SBOM hangs on the image as an artifact of its own, too, for tools that look for it there.
+//!
+//! INVARIANT: the archive holds one image alone, and says so twice: in `index.json` for tools that read OCI archives, which
+//! do not choose between two, and in `manifest.json` for `docker load`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +15,7 @@ use super::files::{Layer, digest};
 use crate::failure::Failure;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
@@ -40,6 +44,8 @@ pub(super) struct About {
 pub(super) struct Image {
     /// Every file of the layout by its path.
     files: BTreeMap<String, Vec<u8>>,
+    /// Every file of the archive.
+    archive: BTreeMap<String, Vec<u8>>,
     digest: String,
 }
 
@@ -54,6 +60,8 @@ impl Image {
             "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers, "annotations": labels(about),
         });
         let image = blobs.add_json(MANIFEST, &manifest)?;
+        // All that the image is made of, and nothing else.
+        let mut archive = blobs.0.clone();
 
         let empty = blobs.add(EMPTY, b"{}".to_vec());
         let bill = blobs.add(SPDX, sbom.to_vec());
@@ -68,16 +76,21 @@ impl Image {
         let mut named = image;
         named["platform"] = json!({ "architecture": about.architecture, "os": "linux" });
         // The first is what the tools of other projects read the name from, the second is the standard's: the tag alone.
-        let tag = about.name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+        let (_, tag) = split_name(&about.name);
         named["annotations"] =
             json!({ "io.containerd.image.name": about.name, "org.opencontainers.image.ref.name": tag });
-        let index = json!({
-            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [named, artifact],
-        });
+        let index =
+            |manifests: &[&Value]| to_bytes(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests }));
+        let paths: Vec<_> = layers.iter().map(blob_path).collect();
+        let loaded = json!([{ "Config": blob_path(&config), "RepoTags": [about.name], "Layers": paths }]);
+        archive.insert("index.json".to_owned(), index(&[&named])?);
+        archive.insert("manifest.json".to_owned(), to_bytes(&loaded)?);
         let mut files = blobs.0;
-        files.insert("index.json".to_owned(), to_bytes(&index)?);
-        files.insert("oci-layout".to_owned(), to_bytes(&json!({ "imageLayoutVersion": "1.0.0" }))?);
-        Ok(Self { files, digest })
+        files.insert("index.json".to_owned(), index(&[&named, &artifact])?);
+        for of in [&mut archive, &mut files] {
+            of.insert("oci-layout".to_owned(), to_bytes(&json!({ "imageLayoutVersion": "1.0.0" }))?);
+        }
+        Ok(Self { files, archive, digest })
     }
 
     /// The digest of its manifest, by which it is deployed.
@@ -106,11 +119,11 @@ impl Image {
         Ok(())
     }
 
-    /// Writes the layout as one tar, which container engines load.
+    /// Writes the image as one tar, which container engines load.
     pub(super) fn write_archive(&self, path: &Path) -> Result<(), Failure> {
         let writing = |e| Failure::because(format!("write {}", path.display()), e);
         let mut tar = tar::Builder::new(fs::File::create(path).map_err(writing)?);
-        for (name, content) in &self.files {
+        for (name, content) in &self.archive {
             let mut header = tar::Header::new_ustar();
             header.set_mode(0o644);
             header.set_mtime(0);
@@ -130,13 +143,28 @@ impl Blobs {
     fn add(&mut self, media_type: &str, content: Vec<u8>) -> Value {
         let digest = digest(&content);
         let descriptor = json!({ "mediaType": media_type, "digest": digest, "size": content.len() });
-        self.0.insert(format!("blobs/{}", digest.replace(':', "/")), content);
+        self.0.insert(blob_path(&descriptor), content);
         descriptor
     }
 
     fn add_json(&mut self, media_type: &str, value: &Value) -> Result<Value, Failure> {
         Ok(self.add(media_type, to_bytes(value)?))
     }
+}
+
+/// Where the blob lies that a descriptor is about.
+fn blob_path(descriptor: &Value) -> String {
+    format!("blobs/{}", descriptor["digest"].as_str().unwrap_or_default().replace(':', "/"))
+}
+
+/// Name and tag; the colon of a registry's port comes before a slash.
+pub(super) fn split_name(name: &str) -> (&str, &str) {
+    name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((name, "latest"))
+}
+
+/// Whether a name begins with where it is kept: a host has a dot or a port, and stands before a slash.
+pub(super) fn names_registry(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']))
 }
 
 fn to_bytes(value: &Value) -> Result<Vec<u8>, Failure> {

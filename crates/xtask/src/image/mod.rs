@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! cargo build ──> programs ──┐
-//! system: CA certificates ───┼──> layers ──> layout on disk ──> tar of it
-//! cargo metadata ──> SBOM ───┘        (sorted, times fixed: the same input makes the same digest)
+//! system: CA certificates ───┼──> layers ──> layout on disk, and a tar of the image
+//! cargo tree ──> SBOM ───────┘        (sorted, times fixed: the same input makes the same digest)
 //! ```
 //!
 //! It holds the worker, the `tidemill` program for health and diagnosis, certificates to trust, and nothing else: no
@@ -16,7 +16,7 @@ mod sbom;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::{env, fs};
 
@@ -27,6 +27,7 @@ use crate::failure::Failure;
 use build::{Programs, Target};
 use files::Files;
 use layout::{About, Image};
+use sbom::Sources;
 
 /// Whoever runs in the image: the user that distroless images call `nonroot`.
 const USER: u32 = 65532;
@@ -66,9 +67,11 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode, Failure>
     let target = Target::choose(args.target.as_deref())?;
     let version = env!("CARGO_PKG_VERSION");
     let entry = if args.bin == TOOL { TOOL } else { WORKER };
-    let programs = Programs::build(checkout, &target, &args.profile, &[(&args.bin, entry), (TOOL, TOOL)])?;
-    let metadata = sbom::metadata(checkout, target.triple())?;
-    let sbom = sbom::of_binaries(&metadata, &[&args.bin, TOOL], created(checkout))?;
+    let created = created(env::var("SOURCE_DATE_EPOCH").ok(), || git(checkout, &["log", "-1", "--format=%ct"]))?;
+    let sources = Sources::of(checkout, target.triple(), &[&args.bin, TOOL])?;
+    let binaries = [(&*args.bin, entry), (TOOL, TOOL)];
+    let programs = Programs::build(checkout, &target, &args.profile, &sources.packages(), &binaries)?;
+    let sbom = sources.bill(created)?;
     let system = system_files(&fs::read(&args.certificates).map_err(|e| {
         Failure::because(format!("read {}; name another file with --certificates", args.certificates.display()), e)
     })?);
@@ -79,18 +82,21 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode, Failure>
     own.add(SBOM, 0o644, sbom.clone());
 
     let about = About {
-        name: args.name.clone().unwrap_or_else(|| format!("{}:{version}", args.bin)),
+        name: match args.name.as_deref().map(layout::split_name) {
+            Some((repository, tag)) => format!("{repository}:{tag}"),
+            None => format!("{}:{version}", args.bin),
+        },
         title: args.bin.clone(),
         entrypoint: format!("/usr/bin/{entry}"),
         version: version.to_owned(),
         revision: git(checkout, &["rev-parse", "HEAD"]).unwrap_or_default(),
-        created: created(checkout),
+        created,
         architecture: target.architecture()?,
     };
     let image = Image::new(&about, vec![system.layer()?, own.layer()?], &sbom)?;
     let out = args.out.clone().unwrap_or_else(|| chart::target(checkout).join("image").join(&args.bin));
     image.write(&out)?;
-    let archive = out.with_extension("tar");
+    let archive = archive_of(&out);
     image.write_archive(&archive)?;
     println!("image    {}", about.name);
     println!("digest   {}", image.digest());
@@ -98,7 +104,8 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode, Failure>
     println!("layout   {}", out.display());
     println!("archive  {}", archive.display());
     println!("\nload it with one of\n  docker load --input {0}\n  podman load --input {0}", archive.display());
-    println!("  skopeo copy oci-archive:{} docker://registry.example/{}", archive.display(), about.name);
+    let registry = if layout::names_registry(&about.name) { "" } else { "registry.example/" };
+    println!("  skopeo copy oci-archive:{} docker://{registry}{}", archive.display(), about.name);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -116,11 +123,24 @@ fn system_files(certificates: &[u8]) -> Files {
     files
 }
 
-/// The time that the image says it was made, in seconds: that of the commit, or what the variable by which reproducible
-/// builds agree on a time says.
-fn created(checkout: &Checkout) -> u64 {
-    let given = env::var("SOURCE_DATE_EPOCH").ok();
-    given.or_else(|| git(checkout, &["log", "-1", "--format=%ct"])).and_then(|text| text.parse().ok()).unwrap_or(0)
+/// The time that the image says it was made, in seconds: what the variable says by which reproducible builds agree on a
+/// time, or else that of the commit.
+fn created(given: Option<String>, committed: impl FnOnce() -> Option<String>) -> Result<u64, Failure> {
+    match given.filter(|text| !text.is_empty()) {
+        Some(text) => text.parse().map_err(|e| {
+            Failure::because(format!("read SOURCE_DATE_EPOCH={text:?} as seconds since 1970; correct or unset it"), e)
+        }),
+        // Sources without history have no time.
+        None => Ok(committed().and_then(|text| text.parse().ok()).unwrap_or(0)),
+    }
+}
+
+/// The tar beside a folder: its whole name and `.tar`, dots of a version included.
+fn archive_of(folder: &Path) -> PathBuf {
+    // Without a slash at its end, which would put the tar into the folder.
+    let mut name = folder.components().collect::<PathBuf>().into_os_string();
+    name.push(".tar");
+    name.into()
 }
 
 fn git(checkout: &Checkout, arguments: &[&str]) -> Option<String> {

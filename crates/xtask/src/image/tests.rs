@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::files::{Files, digest};
 use super::layout::{About, Image, timestamp};
+use super::sbom::Sources;
 use super::*;
 
 fn about() -> About {
@@ -171,27 +172,115 @@ fn a_folder_that_holds_something_else_is_left_alone() {
     assert!(folder.path().join("precious").exists());
 }
 
+fn bill_of(binaries: &[&str]) -> Value {
+    let checkout = Checkout::here().unwrap();
+    let sources = Sources::of(&checkout, "x86_64-unknown-linux-gnu", binaries).unwrap();
+    serde_json::from_slice(&sources.bill(0).unwrap()).unwrap()
+}
+
+fn names(bill: &Value) -> BTreeSet<&str> {
+    bill["packages"].as_array().unwrap().iter().map(|package| package["name"].as_str().unwrap()).collect()
+}
+
 #[test]
 fn the_bill_lists_what_a_program_is_made_of_and_not_what_only_tests_need() {
-    let checkout = Checkout::here().unwrap();
-    let metadata = sbom::metadata(&checkout, "x86_64-unknown-linux-gnu").unwrap();
-    let bill: Value = serde_json::from_slice(&sbom::of_binaries(&metadata, &["example-01-hello"], 0).unwrap()).unwrap();
-    let packages = bill["packages"].as_array().unwrap();
-    let names: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
+    let bill = bill_of(&["example-01-hello"]);
+    let names = names(&bill);
     for expected in ["example-01-hello", "tidemill", "tidemill-runtime", "tokio", "rustls", "ring"] {
         assert!(names.contains(expected), "{expected} is not in {names:?}");
     }
     for unexpected in ["tempfile", "proptest", "tidemill-testkit", "xtask"] {
         assert!(!names.contains(unexpected), "{unexpected} is in {names:?}");
     }
+    let packages = bill["packages"].as_array().unwrap();
+    let tokio = packages.iter().find(|package| package["name"] == "tokio").unwrap();
+    assert_eq!(tokio["licenseDeclared"], "MIT");
     let ids: BTreeSet<&str> = packages.iter().map(|package| package["SPDXID"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), packages.len());
     for relation in bill["relationships"].as_array().unwrap() {
         assert!(ids.contains(relation["relatedSpdxElement"].as_str().unwrap()), "{relation}");
     }
-    let both = sbom::of_binaries(&metadata, &["example-01-hello", TOOL], 0).unwrap();
-    assert!(String::from_utf8(both).unwrap().contains("pkg:cargo/clap@"), "the second program is not covered");
-    assert!(sbom::of_binaries(&metadata, &["no-such-program"], 0).is_err());
+    let both = bill_of(&["example-01-hello", TOOL]);
+    assert!(self::names(&both).contains("clap"), "the second program is not covered");
+    let checkout = Checkout::here().unwrap();
+    assert!(Sources::of(&checkout, "x86_64-unknown-linux-gnu", &["no-such-program"]).is_err());
+}
+
+#[test]
+fn the_bill_has_the_features_that_a_program_is_built_with_and_no_others() {
+    let (plain, lake) = (bill_of(&["example-01-hello", TOOL]), bill_of(&["example-07-object-store-parquet", TOOL]));
+    for other in ["parquet", "object_store", "tokio-postgres", "async-nats", "lapin"] {
+        assert!(!names(&plain).contains(other), "{other} is in the bill of a program that has nothing to do with it");
+    }
+    assert!(names(&lake).contains("parquet"));
+}
+
+#[test]
+fn a_tree_is_read_with_who_depends_on_whom() {
+    let said = "0 a v1.0.0 (/src/a)\n1 b v2.0.0\n2 c v3.0.0 (proc-macro)\n1 c v3.0.0 (proc-macro) (*)\n\n0 d v1.0.0\n1 b v2.0.0 (*)\n";
+    let tree = sbom::Tree::read(said).unwrap();
+    let relations: Vec<_> = tree.relations.iter().map(|(from, to)| format!("{} {}", from.0, to.0)).collect();
+    assert_eq!(relations, ["a b", "a c", "b c", "d b"]);
+    assert_eq!(tree.crates.len(), 4);
+    assert!(sbom::Tree::read("what is this").is_err());
+}
+
+#[test]
+fn the_archive_holds_one_image_for_every_engine() {
+    let image = image(b"program");
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("worker.tar");
+    image.write_archive(&archive).unwrap();
+    let root = folder.path().join("unpacked");
+    tar::Archive::new(fs::File::open(&archive).unwrap()).unpack(&root).unwrap();
+    // For tools that read OCI archives: one manifest, so that there is nothing to choose.
+    let index = json(root.join("index.json"));
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 1);
+    assert_eq!(index["manifests"][0]["digest"], image.digest());
+    let manifest: Value = serde_json::from_slice(&blob(&root, &index["manifests"][0])).unwrap();
+    // For `docker load`: the same configuration and layers, by their paths in the archive.
+    let loaded = json(root.join("manifest.json"));
+    assert_eq!(loaded.as_array().unwrap().len(), 1);
+    assert_eq!(loaded[0]["RepoTags"], serde_json::json!(["worker:1.2.3"]));
+    let read = |path: &Value| fs::read(root.join(path.as_str().unwrap())).unwrap();
+    assert_eq!(read(&loaded[0]["Config"]), blob(&root, &manifest["config"]));
+    let layers: Vec<_> = manifest["layers"].as_array().unwrap().iter().map(|layer| blob(&root, layer)).collect();
+    let named: Vec<_> = loaded[0]["Layers"].as_array().unwrap().iter().map(read).collect();
+    assert_eq!(named, layers);
+    let (manifests, configs) = (1, 1);
+    assert_eq!(fs::read_dir(root.join("blobs/sha256")).unwrap().count(), manifests + configs + layers.len());
+}
+
+#[test]
+fn the_port_of_a_registry_is_no_tag() {
+    for (name, split) in [
+        ("worker", ("worker", "latest")),
+        ("worker:1.2", ("worker", "1.2")),
+        ("registry.example:5000/plant/worker", ("registry.example:5000/plant/worker", "latest")),
+        ("registry.example:5000/plant/worker:1.2", ("registry.example:5000/plant/worker", "1.2")),
+    ] {
+        assert_eq!(layout::split_name(name), split);
+    }
+    assert!(layout::names_registry("registry.example:5000/plant/worker:1.2"));
+    assert!(!layout::names_registry("plant/worker:1.2"));
+    assert!(!layout::names_registry("worker:1.2"));
+}
+
+#[test]
+fn the_archive_lies_beside_the_folder_and_has_its_whole_name() {
+    for (folder, archive) in [("out/x-0.1.0", "out/x-0.1.0.tar"), ("out/x/", "out/x.tar"), ("x", "x.tar")] {
+        assert_eq!(archive_of(Path::new(folder)), Path::new(archive));
+    }
+}
+
+#[test]
+fn the_time_is_what_reproducible_builds_agree_on_or_that_of_the_commit() {
+    let commit = || Some("1700000000".to_owned());
+    assert_eq!(created(Some("42".to_owned()), commit).unwrap(), 42);
+    assert_eq!(created(None, commit).unwrap(), 1_700_000_000);
+    assert_eq!(created(Some(String::new()), commit).unwrap(), 1_700_000_000);
+    assert_eq!(created(None, || None).unwrap(), 0);
+    assert!(created(Some("yesterday".to_owned()), commit).unwrap_err().chain().contains("SOURCE_DATE_EPOCH"));
 }
 
 #[test]
