@@ -73,7 +73,7 @@ async fn look(args: &GroupArgs, reach: &Reach) -> Result<Outcome, Failure> {
         client.ping().await.map_err(troubled)?;
     }
     client.bye().await;
-    Ok(if roll.is_empty() { Outcome::Bad } else { Outcome::Good })
+    Ok(if roll.has_anybody(SystemTime::now()) { Outcome::Good } else { Outcome::Bad })
 }
 
 fn told(trouble: &Trouble) -> String {

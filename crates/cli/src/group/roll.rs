@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use tidemill::presence::{Presence, SCHEMA};
+use tidemill::presence::{Presence, SCHEMA, State};
 use tidemill_testkit::wire::v5;
 
 /// See the module's description.
@@ -30,6 +30,13 @@ pub(super) struct Seen<'a> {
     pub(super) stale: bool,
 }
 
+impl Seen<'_> {
+    /// Whether it counts as present: neither lost nor silent for too long.
+    pub(super) fn is_there(&self) -> bool {
+        !self.stale && self.presence.state != State::Lost
+    }
+}
+
 impl Roll {
     /// Takes in a message; an empty one clears that of its topic.
     pub(super) fn take(&mut self, event: &v5::Publish) {
@@ -49,8 +56,9 @@ impl Roll {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.workers.is_empty()
+    /// Whether anybody is present now.
+    pub(super) fn has_anybody(&self, now: SystemTime) -> bool {
+        self.seen(now).any(|seen| seen.is_there())
     }
 
     /// How many messages are none of a worker.
@@ -68,7 +76,7 @@ impl Roll {
         self.workers.iter().map(move |(topic, presence)| {
             // Clocks differ: what comes from the future has just been said.
             let age = now.saturating_sub(presence.at);
-            let lost = presence.state == tidemill::presence::State::Lost;
+            let lost = presence.state == State::Lost;
             let stale = !lost && presence.every > 0 && age > presence.every.saturating_mul(3);
             Seen { topic, presence, age, up: now.saturating_sub(presence.since), stale }
         })
@@ -96,9 +104,12 @@ mod tests {
         assert_eq!(seen, [("g/a", 31, 141, true), ("g/b", 21, 181, false)]);
         assert_eq!((roll.others(), roll.is_newer()), (2, false));
         assert!(roll.seen(at(0)).all(|seen| seen.age == 0 && !seen.stale), "clocks differ");
+        assert!(roll.has_anybody(at(181)) && !roll.has_anybody(at(191)), "silence of thirty seconds is too long");
+        roll.take(&event("g/b", r#"{"schema":1,"id":"b","state":"lost","at":190,"every":10}"#));
+        assert!(!roll.has_anybody(at(191)) && roll.seen(at(191)).count() == 2, "the lost are shown and do not count");
         roll.take(&event("g/a", ""));
         roll.take(&event("g/b", ""));
-        assert!(roll.is_empty());
+        assert_eq!(roll.seen(at(181)).count(), 0);
         roll.take(&event("g/d", r#"{"schema":2,"id":"d"}"#));
         assert_eq!((roll.others(), roll.is_newer()), (1, true));
     }

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::json;
-use tidemill::presence::State;
 
 use super::args::GroupArgs;
 use super::roll::{Roll, Seen};
@@ -25,7 +24,7 @@ const AFRESH: &str = "\x1b[2J\x1b[H";
 pub(super) fn show(roll: &Roll, args: &GroupArgs, broker: &str, now: SystemTime) -> Result<(), Failure> {
     let seen: Vec<_> = roll.seen(now).collect();
     if args.json {
-        let present = seen.iter().filter(|one| is_there(one)).count();
+        let present = seen.iter().filter(|one| one.is_there()).count();
         let look = json!({ "broker": broker, "topic": args.topic, "present": present, "workers": seen });
         return print(&format!("{look}\n"));
     }
@@ -48,10 +47,6 @@ pub(super) fn show(roll: &Roll, args: &GroupArgs, broker: &str, now: SystemTime)
         text.push('\n');
     }
     print(&text)
-}
-
-fn is_there(seen: &Seen<'_>) -> bool {
-    !seen.stale && seen.presence.state != State::Lost
 }
 
 /// Says that nobody is there, and why that may be.
@@ -102,7 +97,7 @@ fn table(seen: &[Seen<'_>]) -> String {
         }
     }
     let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    let there = seen.iter().filter(|one| is_there(one));
+    let there = seen.iter().filter(|one| one.is_there());
     let (workers, instances) = there.fold((0, 0), |(workers, instances), one| {
         (workers + 1, instances + one.presence.instances.iter().filter(|each| each.phase == "ready").count())
     });

@@ -3,6 +3,8 @@
 use tidemill::presence::State;
 use tidemill::{Config, Context, Event, Handler, HandlerResult, Worker, WorkerHandle, async_trait};
 use tidemill_testkit::broker::{Access, Broker, BrokerConfig};
+use tidemill_testkit::client::{ConnectOptions, RawClient};
+use tidemill_testkit::wire::{WireQoS, v5};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -96,6 +98,22 @@ async fn every_member_of_every_replica_is_shown_while_it_is_there() {
     assert_eq!((nobody.code, &nobody.report()["present"]), (1, &0.into()));
     let stats = broker.stats();
     assert_eq!((stats.retained, stats.sessions), (0, 0), "{stats:?}");
+    broker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_of_lost_workers_alone_is_shown_and_counts_as_nobody() {
+    let broker = Broker::start(BrokerConfig::default()).await.unwrap();
+    let lost = r#"{"schema":1,"id":"one","group":"mill","state":"lost","at":1,"every":10}"#;
+    let mut publisher = RawClient::tcp(broker.addr().unwrap()).await.unwrap();
+    publisher.connect(ConnectOptions::new("publisher")).await;
+    let mut message = v5::Publish::new("tidemill/groups/mill/one", WireQoS::AtLeastOnce, lost, None);
+    message.retain = true;
+    let pkid = publisher.publish_packet(message).await;
+    publisher.expect_puback(pkid).await;
+    let ended = run(&["group", "--broker", &broker.url()]).await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stdout.contains("lost") && ended.stdout.contains("0 worker(s)"), "{ended:?}");
     broker.shutdown().await;
 }
 
