@@ -176,8 +176,22 @@ proptest! {
         }
     }
 
+    /// Wherever it stands, and whatever stands around it.
     #[test]
-    fn any_bytes_are_a_name_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+    fn one_forbidden_byte_is_found(
+        name in "[ -\"$-*,-~]{1,40}",
+        at in any::<prop::sample::Index>(),
+        byte in select(&[b'+', b'#', 0, 0x80, 0xff][..]),
+    ) {
+        prop_assert!(TopicName::new(&name).is_ok());
+        let mut bytes = name.into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        prop_assert!(TopicName::from_bytes(Bytes::from(bytes)).is_err());
+    }
+
+    #[test]
+    fn any_bytes_are_a_name_or_an_error(bytes in prop::collection::vec(prop_oneof![b'a'..=b'z', any::<u8>()], 0..40)) {
         let valid = std::str::from_utf8(&bytes).is_ok_and(model::is_name);
         let name = TopicName::from_bytes(Bytes::from(bytes.clone()));
         prop_assert_eq!(name.is_ok(), valid);

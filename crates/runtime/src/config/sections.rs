@@ -421,23 +421,15 @@ impl Default for LogConfig {
 }
 
 /// Threads of the worker.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RuntimeConfig {
     /// How many threads of their own the sessions have, up to 256. 0: they run beside the handlers, which saves two
     /// switches between threads whenever events come one at a time; when handlers block their threads, a stand-in gives
     /// the sessions a turn about five times per second, so that reads, acks and pings go on. Threads of their own never
-    /// wait for handlers at all, and decode while handlers compute.
+    /// wait for handlers at all, and decode while handlers compute. Most brokers send events one at a time, where a switch
+    /// between threads costs more than the event.
     #[schemars(range(max = validate::MAX_IO_THREADS))]
     pub io_threads: u16,
-}
-
-impl Default for RuntimeConfig {
-    fn default() -> Self {
-        Self {
-            // Most brokers send events one at a time, and a switch between threads costs more than the event.
-            io_threads: 0,
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //! switch, and every node is told where to go on after a dead end.
 
 use super::build::{Draft, RouterError};
-use super::trie::{Any, DOLLAR_ROOT, Edge, Literals, Node, ROOT, Retreat, Router, Switch};
+use super::trie::{Any, DOLLAR_ROOT, Edge, Literals, Node, ROOT, Retreat, Router, Switch, Word};
 
 /// Lays out a draft whose first two nodes are the roots.
 pub(super) fn lay_out(drafts: &[Draft<'_>], picks: Vec<Option<Box<[u16]>>>) -> Result<Router, RouterError> {
@@ -82,7 +82,8 @@ impl Layout<'_, '_> {
         }
         let start = index(self.router.text.len())?;
         self.router.text.extend_from_slice(&text);
-        let edge = Edge { start, len: index(text.len())?, node: self.node(next)? };
+        let (word, mask) = Word::of_literals(&text);
+        let edge = Edge { word, mask, start, len: index(text.len())?, node: self.node(next)? };
         Ok(Choice { edge, text })
     }
 

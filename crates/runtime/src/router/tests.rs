@@ -11,11 +11,29 @@ use super::build::RouterError;
 use super::subscriptions::{Overlap, subscriptions};
 use super::trie::{RouteId, Router};
 
-/// Levels with common beginnings, also inside a character, and `x` and `abcd`, which stand in no pattern.
-const LEVELS: [&str; 10] = ["", "a", "ab", "abc", "b", "é", "è", "$s", "x", "abcd"];
+/// Levels with common beginnings, also inside a character, and around the length of a word; `x`, `abcd` and the longest
+/// stand in no pattern.
+const LEVELS: [&str; 15] = [
+    "",
+    "a",
+    "ab",
+    "abc",
+    "b",
+    "é",
+    "è",
+    "$s",
+    "sensor7",
+    "sensor78",
+    "sensor789",
+    "sensor789-of-the-north",
+    "x",
+    "abcd",
+    "sensor789-of-the-northern-hall",
+];
+const IN_PATTERNS: usize = 12;
 
 fn any_pattern() -> impl Strategy<Value = Pattern> {
-    let level = prop_oneof![3 => select(&LEVELS[..8]), 1 => Just("+"), 2 => Just("{}")];
+    let level = prop_oneof![3 => select(&LEVELS[..IN_PATTERNS]), 1 => Just("+"), 2 => Just("{}")];
     (prop::collection::vec(level, 0..=5), prop::bool::weighted(0.25)).prop_filter_map("empty", |(levels, hash)| {
         let name = |(at, level): (usize, &str)| if level == "{}" { format!("{{c{at}}}") } else { level.to_owned() };
         let mut levels: Vec<String> = levels.into_iter().enumerate().map(name).collect();

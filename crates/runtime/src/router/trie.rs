@@ -1,8 +1,10 @@
 //! The routes as a flat trie, immutable after it was built. Routing an event walks it once and does not allocate.
 //!
-//! Three ideas keep the walk short:
+//! Four ideas keep the walk short:
 //! - A topic is read as if a `/` followed it, and every literal ends with one. So a run of literal levels is one
 //!   comparison, and no level is special, be it empty or the last one.
+//! - It is read eight bytes at a time: few levels are longer, so one [`Word`] decides whether a literal fits or where a
+//!   level ends.
 //! - Among several literals a [`Switch`] looks only at the byte in which they differ; the one that is left is then
 //!   compared as a whole.
 //! - Where a walk goes on after a dead end depends on the node alone, because only one path leads to each node. So
@@ -70,6 +72,10 @@ pub(super) enum Literals {
 /// A run of literal levels, each with its `/`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edge {
+    /// How they begin.
+    pub(super) word: Word,
+    /// Which bits of that are theirs: all, unless they are shorter.
+    pub(super) mask: u64,
     /// Where they begin in the text.
     pub(super) start: u32,
     /// How many bytes they have.
@@ -133,11 +139,12 @@ impl Router {
         let mut node = &self.nodes[node as usize];
         // When all levels were read it is one past the end, because of the slash behind the topic.
         while let Some(rest) = topic.get(at..) {
-            let next = if let Some(edge) = self.literal(node, rest) {
+            let word = Word::first_of(rest, topic);
+            let next = if let Some(edge) = self.literal(node, word, rest) {
                 at += edge.len as usize;
                 edge.node
             } else if let Some(any) = node.any {
-                at += pass(any, at, rest, spans);
+                at += pass(any, at, word, rest, spans);
                 any.node
             } else {
                 return node.hash.ok_or(node.retreat);
@@ -163,7 +170,8 @@ impl Router {
                 Retreat::Any { any, level, spans: kept } => {
                     spans.truncate(usize::from(kept));
                     let start = level_start(topic, level);
-                    let at = start + pass(any, start, &topic[start..], spans);
+                    let rest = &topic[start..];
+                    let at = start + pass(any, start, Word::first_of(rest, topic), rest, spans);
                     match self.walk(any.node, topic, at, spans) {
                         Ok(route) => return Some(self.chosen(route, spans)),
                         Err(further) => retreat = further,
@@ -175,20 +183,27 @@ impl Router {
 
     /// The edge from a node whose literals come next.
     #[inline(always)]
-    fn literal(&self, node: &Node, rest: &[u8]) -> Option<Edge> {
+    fn literal(&self, node: &Node, word: Word, rest: &[u8]) -> Option<Edge> {
         let edge = match node.literals {
             Literals::None => return None,
             Literals::One(edge) => edge,
             Literals::Several(switch) => self.switch(switch, rest)?,
         };
+        let begins = (word.0 ^ edge.word.0) & edge.mask == 0;
+        (begins && (edge.len as usize <= Word::LEN || self.goes_on(edge, rest))).then_some(edge)
+    }
+
+    /// Whether the literals of an edge come next, behind those bytes that were compared already.
+    #[inline(never)]
+    fn goes_on(&self, edge: Edge, rest: &[u8]) -> bool {
         let text = &self.text[edge.start as usize..][..edge.len as usize];
         // Of a literal at the end of the topic the topic has all but the slash.
         let common = text.len().min(rest.len());
-        let fits = common + 1 >= text.len() && is_same(&rest[..common], &text[..common]);
-        fits.then_some(edge)
+        common + 1 >= text.len() && rest[Word::LEN..common] == text[Word::LEN..common]
     }
 
     /// The only edge whose literals may come next.
+    #[inline(never)]
     fn switch(&self, mut switch: u32, rest: &[u8]) -> Option<Edge> {
         loop {
             let Switch { offset, start, len, first } = self.switches[switch as usize];
@@ -226,42 +241,64 @@ fn pick(picks: &[u16], spans: &mut SmallVec<[Span; 4]>) {
 /// Passes over one level, whatever it is, and says how long it is with its slash.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a topic is not longer than a span can say")]
-fn pass(any: Any, at: usize, rest: &[u8], spans: &mut SmallVec<[Span; 4]>) -> usize {
-    let len = level_len(rest);
+fn pass(any: Any, at: usize, word: Word, rest: &[u8], spans: &mut SmallVec<[Span; 4]>) -> usize {
+    let len = word.slash().unwrap_or_else(|| long_level_len(rest));
     if any.kept {
         spans.push(Span { start: at as u16, end: (at + len) as u16 });
     }
     len + 1
 }
 
-/// Whether two texts of one length are the same. Literals are too short for a call to pay.
-#[inline(always)]
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    let (Some(a_last), Some(b_last)) = (a.last_chunk::<8>(), b.last_chunk::<8>()) else {
-        return match (a.last_chunk::<4>(), b.last_chunk::<4>()) {
-            // The halves overlap where there are fewer than eight bytes.
-            (Some(a_last), Some(b_last)) => a_last == b_last && a.first_chunk::<4>() == b.first_chunk::<4>(),
-            _ => a.iter().zip(b).all(|(a, b)| a == b),
-        };
-    };
-    let (a_words, b_words) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
-    a_last == b_last && a_words.iter().zip(b_words).all(|(a, b)| a == b)
+/// How long the first level is, when that is longer than a word.
+#[inline(never)]
+fn long_level_len(level: &[u8]) -> usize {
+    let mut at = Word::LEN;
+    loop {
+        if let Some(found) = Word::first_of(&level[at..], level).slash() {
+            return at + found;
+        }
+        at += Word::LEN;
+    }
 }
 
-/// How long the first level is. Looks at eight bytes at a time: levels are too short for a call to pay.
-#[inline(always)]
-fn level_len(rest: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    let (words, tail) = rest.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        // Slashes become zero, and the high bit of the first zero is set.
-        let word = u64::from_le_bytes(*word) ^ (ONES * b'/' as u64);
-        let found = word.wrapping_sub(ONES) & !word & (ONES << 7);
-        if found != 0 {
-            return at * 8 + (found.trailing_zeros() / 8) as usize;
+/// Eight bytes of text, the first one lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word(pub(super) u64);
+
+impl Word {
+    pub(super) const LEN: usize = 8;
+
+    /// The first bytes of `rest`, which is the end of `topic`, with the slash behind it where there is room.
+    #[inline(always)]
+    fn first_of(rest: &[u8], topic: &[u8]) -> Self {
+        if let Some(first) = rest.first_chunk() {
+            return Self(u64::from_le_bytes(*first));
         }
+        let bits = 8 * u32::try_from(rest.len()).unwrap_or_default();
+        let text = match topic.last_chunk() {
+            // What comes before `rest` is shifted out.
+            Some(last) => u64::from_le_bytes(*last).unbounded_shr(u64::BITS - bits),
+            None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        Self(text | u64::from(b'/') << bits)
     }
-    words.len() * 8 + tail.iter().position(|byte| *byte == b'/').unwrap_or(tail.len())
+
+    /// The first bytes of literals, and which bits are theirs.
+    pub(super) fn of_literals(text: &[u8]) -> (Self, u64) {
+        let text = &text[..text.len().min(Self::LEN)];
+        let word = text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        (Self(word), u64::MAX >> (u64::BITS as usize - 8 * text.len()))
+    }
+
+    /// Where its first slash is.
+    #[inline(always)]
+    fn slash(self) -> Option<usize> {
+        const ONES: u64 = u64::MAX / 255;
+        // Slashes become zero, and the high bit of the first zero is set.
+        let word = self.0 ^ (ONES * b'/' as u64);
+        let found = word.wrapping_sub(ONES) & !word & (ONES << 7);
+        (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
+    }
 }
 
 /// Where a level starts that the walk has already passed.

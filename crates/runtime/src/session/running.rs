@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::aliases::Aliases;
-use super::codec::{self, Incoming, Publish};
+use super::codec::{self, DecodeError, Front, Incoming, Publish};
 use super::error::{SessionError, SessionErrorKind};
 use super::handshake::write_disconnect;
 use super::keep_alive::KeepAlive;
@@ -266,29 +266,13 @@ impl Running<'_> {
             if !self.may_read() {
                 break Ok(());
             }
-            match codec::decode(self.settings.version, &mut self.wire.input, self.settings.max_packet_bytes) {
-                Ok(None) => {
+            match self.decode_next(turn, &mut dropped) {
+                Ok(true) => {}
+                Ok(false) => {
                     turn.undecoded = false;
                     break Ok(());
                 }
-                Ok(Some(Incoming::Publish(publish))) => {
-                    if let Err(failure) = self.receive(turn, publish, &mut dropped) {
-                        break Err(failure);
-                    }
-                }
-                Ok(Some(packet)) => {
-                    if let Err(failure) = self.control(turn, packet) {
-                        break Err(failure);
-                    }
-                }
-                Err(error) => {
-                    let reason = error.reason();
-                    break Err((
-                        SessionError::new(SessionErrorKind::Protocol, "the broker broke the protocol")
-                            .with_source(error),
-                        reason,
-                    ));
-                }
+                Err(failure) => break Err(failure),
             }
         };
         if !turn.deliveries.is_empty() || dropped > 0 {
@@ -301,6 +285,22 @@ impl Running<'_> {
         result
     }
 
+    /// Decodes one packet and acts on it. Whether there was a whole one.
+    #[inline]
+    fn decode_next(&mut self, turn: &mut Turn, dropped: &mut u64) -> Result<bool, (SessionError, Reason)> {
+        let (version, input) = (self.settings.version, &mut self.wire.input);
+        let Some(front) = Front::of(input, self.settings.max_packet_bytes).map_err(broken)? else { return Ok(false) };
+        if codec::is_publish(input[0]) {
+            let publish = front.take_publish(version, input).map_err(broken)?;
+            self.receive(turn, publish, dropped)?;
+        } else {
+            let packet = front.take(version, input).map_err(broken)?;
+            self.control(turn, packet)?;
+        }
+        Ok(true)
+    }
+
+    #[inline(always)]
     fn receive(&mut self, turn: &mut Turn, publish: Publish, dropped: &mut u64) -> Result<(), (SessionError, Reason)> {
         // Whatever becomes of the event: it may set an alias that later ones use.
         let topic = turn.aliases.resolve(publish.topic, publish.topic_alias)?;
@@ -453,4 +453,11 @@ impl Running<'_> {
         }
         End::Lost(error)
     }
+}
+
+/// What the broker sent cannot be understood, and what to tell it.
+#[cold]
+fn broken(error: DecodeError) -> (SessionError, Reason) {
+    let reason = error.reason();
+    (SessionError::new(SessionErrorKind::Protocol, "the broker broke the protocol").with_source(error), reason)
 }

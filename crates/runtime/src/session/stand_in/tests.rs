@@ -1,3 +1,5 @@
+//! Turns given while the only thread is held, and who owns what comes of them.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::mpsc::sync_channel;
