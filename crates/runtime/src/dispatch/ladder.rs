@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tidemill_core::{Disposition, Event, HandlerError, SinkId, report};
+use tidemill_core::{Disposition, Emitted, Event, HandlerError, SinkId, report};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
@@ -254,6 +254,24 @@ impl Climb {
             Some(_) => Some(oneshot::channel()).unzip(),
             None => (None, None),
         };
+        let ticket = self.hand_in(event, emitted, attempts, waiter).await;
+        let (Some(written), Some((dedup, key))) = (written, confirm) else { return Step::InSinks(ticket) };
+        drop(ticket);
+        let outcome = written.await.unwrap_or(Outcome::Abandoned);
+        if outcome == Outcome::Handled {
+            dedup.confirm(key).await;
+        }
+        Step::Finished(outcome)
+    }
+
+    /// Hands records to their sinks, in the order in which they were emitted.
+    pub(crate) async fn hand_in(
+        &self,
+        event: &Event,
+        emitted: Vec<Emitted>,
+        attempts: u32,
+        waiter: Option<oneshot::Sender<Outcome>>,
+    ) -> Arc<Ticket> {
         let ticket = self.ticket(emitted.len(), Outcome::Handled, event, attempts, waiter);
         let mut filler = Filler::new(&self.route, event, self.received_wall);
         for emitted in emitted {
@@ -270,13 +288,7 @@ impl Climb {
                 break;
             }
         }
-        let (Some(written), Some((dedup, key))) = (written, confirm) else { return Step::InSinks(ticket) };
-        drop(ticket);
-        let outcome = written.await.unwrap_or(Outcome::Abandoned);
-        if outcome == Outcome::Handled {
-            dedup.confirm(key).await;
-        }
-        Step::Finished(outcome)
+        ticket
     }
 
     async fn expired(&self, event: &Event, attempts: u32) -> Step {
