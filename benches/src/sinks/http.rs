@@ -11,6 +11,7 @@ use axum::routing;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::Client;
+use serde::de::IgnoredAny;
 use tidemill_core::{Record, Sink, SinkError};
 use tidemill_sinks::{Http, HttpBody, HttpConfig, Template};
 use tokio::net::TcpListener;
@@ -72,6 +73,10 @@ impl Bare {
 impl Sink for Bare {
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
         if self.whole {
+            for record in batch {
+                // One payload that is none would spoil the lines of all.
+                serde_json::from_slice::<IgnoredAny>(&record.payload).map_err(SinkError::batch_refused)?;
+            }
             return self.send(super::file::lines(batch).into()).await;
         }
         for record in batch {

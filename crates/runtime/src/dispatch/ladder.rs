@@ -142,9 +142,9 @@ impl Climb {
                 self.timed(Slot::new(work)).await
             }
         };
-        let Attempted { result, mut work } = attempted;
+        let Attempted { result, work } = attempted;
         let failure = match result {
-            Ok(()) => return self.emit(&mut work, tries.confirm).await,
+            Ok(()) => return self.emit(*work, tries.confirm).await,
             Err(failure) => failure,
         };
         route.metrics.failed_attempts.inc();
@@ -239,8 +239,8 @@ impl Climb {
 
     /// Hands the records of a successful attempt to their sinks. An event with a key to `confirm` waits until they are
     /// written: only then may the event count as handled before.
-    async fn emit(&self, work: &mut Work, confirm: Option<DedupKey>) -> Step {
-        let Work { event, cx, .. } = work;
+    async fn emit(&self, work: Work, confirm: Option<DedupKey>) -> Step {
+        let Work { event, mut cx, .. } = work;
         let attempts = cx.attempt();
         let emitted = cx.take_emitted();
         let confirm = confirm.and_then(|key| Some((self.route.dedup.as_ref()?, key)));
@@ -267,13 +267,13 @@ impl Climb {
     /// Hands records to their sinks, in the order in which they were emitted.
     pub(crate) async fn hand_in(
         &self,
-        event: &Event,
+        event: Event,
         emitted: Vec<Emitted>,
         attempts: u32,
         waiter: Option<oneshot::Sender<Outcome>>,
     ) -> Arc<Ticket> {
         let ticket = self.ticket(emitted.len(), Outcome::Handled, event, attempts, waiter);
-        let mut filler = Filler::new(&self.route, event, self.received_wall);
+        let mut filler = Filler::new(&self.route, ticket.event(), self.received_wall);
         for emitted in emitted {
             let (sink, record) = filler.fill(emitted);
             let sink = match sink {
@@ -322,7 +322,7 @@ impl Climb {
             "event goes to the dead letters"
         );
         let record = dead_letter::record(event, &self.route.scope, &death);
-        let ticket = self.ticket(1, Outcome::DeadLettered, event, death.attempts, None);
+        let ticket = self.ticket(1, Outcome::DeadLettered, event.clone(), death.attempts, None);
         // An ended engine drops the item, and its ticket reports the event as abandoned.
         let _ = destination.send(Item::new(record, Arc::clone(&ticket))).await;
         Step::InSinks(ticket)
@@ -332,11 +332,11 @@ impl Climb {
         &self,
         records: usize,
         outcome: Outcome,
-        event: &Event,
+        event: Event,
         attempts: u32,
         waiter: Option<oneshot::Sender<Outcome>>,
     ) -> Arc<Ticket> {
-        Arc::new(Ticket::new(records, self.clone(), outcome, event.clone(), attempts, waiter))
+        Arc::new(Ticket::new(records, self.clone(), outcome, event, attempts, waiter))
     }
 }
 

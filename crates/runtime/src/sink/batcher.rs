@@ -84,7 +84,7 @@ impl<T> Batcher<T> {
     }
 
     /// The next batch that may leave, and its partition; `None` when there is none now. `hurry`: no batch waits for more.
-    pub(super) fn next(&mut self, now: Instant, hurry: bool) -> Option<(usize, Vec<T>)> {
+    pub(super) fn next<B: FromIterator<T>>(&mut self, now: Instant, hurry: bool) -> Option<(usize, B)> {
         if self.waiting == 0 {
             return None;
         }
@@ -97,7 +97,7 @@ impl<T> Batcher<T> {
         self.turn = (at + 1) % count;
         let partition = &mut self.partitions[at];
         let length = partition.batch_length(&self.limits);
-        let items: Vec<T> = partition
+        let items: B = partition
             .waiting
             .drain(..length)
             .map(|waiting| {
@@ -113,6 +113,11 @@ impl<T> Batcher<T> {
     /// A batch of the partition is no longer under way.
     pub(super) fn landed(&mut self, partition: usize) {
         self.partitions[partition].flying -= 1;
+    }
+
+    /// Whether there is a partition that might send a batch off if it had more records.
+    pub(super) fn has_room_to_fly(&self) -> bool {
+        self.partitions.iter().any(|partition| partition.flying < self.flights)
     }
 
     /// When a batch will have waited long enough that waits now for nothing else.
@@ -160,19 +165,19 @@ mod tests {
         let mut batcher = Batcher::new(SinkTraits::default(), 2, limits(3, 100, 50));
         batcher.push(0, 'a', 10, at(0));
         batcher.push(0, 'b', 10, at(20));
-        assert_eq!(batcher.next(at(49), false), None);
+        assert_eq!(batcher.next::<Vec<_>>(at(49), false), None);
         assert_eq!(batcher.next_due(), Some(at(50)));
         assert_eq!(batcher.next(at(50), false), Some((0, vec!['a', 'b'])));
         for item in ['c', 'd', 'e', 'f'] {
             batcher.push(0, item, 10, at(60));
         }
         assert_eq!(batcher.next(at(60), false), Some((0, vec!['c', 'd', 'e'])), "full by its number");
-        assert_eq!(batcher.next(at(999), true), None, "two are under way");
+        assert_eq!(batcher.next::<Vec<_>>(at(999), true), None, "two are under way");
         batcher.landed(0);
         batcher.push(0, 'g', 95, at(61));
         assert_eq!(batcher.next(at(61), false), Some((0, vec!['f'])), "full by its bytes, which do not go together");
         batcher.landed(0);
-        assert_eq!(batcher.next(at(62), false), None);
+        assert_eq!(batcher.next::<Vec<_>>(at(62), false), None);
         assert_eq!(batcher.next(at(62), true), Some((0, vec!['g'])), "in a hurry");
         assert!(batcher.is_empty());
     }
@@ -226,7 +231,7 @@ mod tests {
                         let (partition, _) = flying.swap_remove(which.index(flying.len()));
                         batcher.landed(partition);
                     },
-                    Act::Next(hurry) => if let Some((partition, items)) = batcher.next(now, hurry) {
+                    Act::Next(hurry) => if let Some((partition, items)) = batcher.next::<Vec<_>>(now, hurry) {
                         prop_assert!(!items.is_empty() && items.len() <= 4);
                         gone += items.len();
                         for (key, number) in &items {
@@ -248,7 +253,7 @@ mod tests {
             // Nothing is forgotten.
             while !batcher.is_empty() {
                 flying.drain(..).for_each(|(partition, _)| batcher.landed(partition));
-                while let Some((partition, items)) = batcher.next(now, true) {
+                while let Some((partition, items)) = batcher.next::<Vec<_>>(now, true) {
                     gone += items.len();
                     flying.push((partition, items));
                 }

@@ -135,7 +135,7 @@ impl SinkRig {
             });
             let climb = Climb { ack: Ack::Number(self.next), ..self.climb.clone() };
             let emitted = vec![Emitted { sink: SinkId(0), record: Record::new(event.payload().clone()) }];
-            climb.hand_in(&event, emitted, 1, None).await.take_over();
+            climb.hand_in(event, emitted, 1, None).await.take_over();
             self.next += 1;
             self.unfinished += 1;
         }
