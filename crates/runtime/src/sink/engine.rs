@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::batch::Batch;
-use super::batcher::{BatchLimits, Batcher};
+use super::batcher::{BatchLimits, Batcher, Leave};
 use super::breaker::Breaker;
 use super::flight::{Airline, Landed};
 use super::pace::Pace;
@@ -101,37 +101,47 @@ impl SinkEngine {
         let mut flights: FuturesUnordered<Flight> = FuturesUnordered::new();
         let mut incoming = Vec::new();
         loop {
-            let now = Instant::now();
-            let ended = self.take_in(&mut incoming, now);
-            while let Some((partition, batch)) = self.batcher.next::<Batch>(now, ended) {
-                flights.push(self.take_off(partition, batch));
+            // A full batch leaves before anything else is done: the target works on it while this task reports the events
+            // of the last one and takes in the next.
+            let launched = self.launch(&mut flights, Leave::Full);
+            let landed = if launched { flights.next().now_or_never().flatten() } else { None };
+            self.report();
+            let ended = self.take_in(&mut incoming);
+            if let Some(landed) = landed {
+                self.land(landed);
+                continue;
             }
-            if !self.unreported.is_empty() {
-                // The target works on the next batch while the events of the last one are reported.
-                let landed = flights.next().now_or_never().flatten();
-                self.report();
-                if let Some(landed) = landed {
-                    self.land(landed);
-                    continue;
-                }
-            }
-            let again = self.refused.front().map(|(at, _)| *at);
+            self.launch(&mut flights, if ended { Leave::Anything } else { Leave::Due });
             self.show_load();
             if ended && flights.is_empty() && self.batcher.is_empty() && self.refused.is_empty() {
                 return;
             }
+            let again = self.refused.front().map(|(at, _)| *at);
             let due = self.batcher.next_due().into_iter().chain(again).min();
             tokio::select! {
                 Some(landed) = flights.next(), if !flights.is_empty() => self.land(landed),
                 // What comes while nothing can take off stays in the queue until something lands.
                 () = self.queue.ready(), if !ended && self.batcher.has_room_to_fly() => {}
-                () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
         }
     }
 
+    /// Sends off what may leave. `false` when there is nothing.
+    fn launch(&mut self, flights: &mut FuturesUnordered<Flight>, leave: Leave) -> bool {
+        if self.batcher.is_empty() {
+            return false;
+        }
+        let (now, before) = (Instant::now(), flights.len());
+        while let Some((partition, batch)) = self.batcher.next::<Batch>(now, leave) {
+            flights.push(self.take_off(partition, batch));
+        }
+        flights.len() > before
+    }
+
     /// Puts into the batcher what waits, and what has rested. `true` when no more will come.
-    fn take_in(&mut self, incoming: &mut Vec<Item>, now: Instant) -> bool {
+    fn take_in(&mut self, incoming: &mut Vec<Item>) -> bool {
+        let now = Instant::now();
         while let Some((_, batch)) = self.refused.pop_front_if(|(at, _)| *at <= now) {
             incoming.extend(batch);
             self.push(incoming, now);
@@ -174,7 +184,7 @@ impl SinkEngine {
     }
 
     fn show_load(&self) {
-        let fronts = self.batcher.fronts().map(|item| item.ticket.received());
+        let fronts = self.batcher.fronts().map(|item| item.received);
         let resting = self.refused.iter().filter_map(|(_, batch)| batch.oldest());
         let oldest = fronts.chain(resting).chain(self.under_way.iter().copied().flatten()).min();
         self.airline.state.set_load(self.under_way.len(), oldest);

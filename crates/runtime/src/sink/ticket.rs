@@ -18,12 +18,15 @@ pub(crate) struct Item {
     pub(crate) ticket: Arc<Ticket>,
     /// What the record counts for in the queue.
     pub(crate) bytes: u32,
+    /// When the event arrived: here, so that nobody reaches for the ticket before its record is written.
+    pub(crate) received: Instant,
 }
 
 impl Item {
     pub(crate) fn new(record: Record, ticket: Arc<Ticket>) -> Self {
         let bytes = u32::try_from(record.size_bytes()).unwrap_or(u32::MAX);
-        Self { record, ticket, bytes }
+        let received = ticket.climb.received;
+        Self { record, ticket, bytes, received }
     }
 }
 
@@ -72,11 +75,6 @@ impl Ticket {
     /// The event.
     pub(crate) fn event(&self) -> &Event {
         &self.event
-    }
-
-    /// When the event arrived.
-    pub(crate) fn received(&self) -> Instant {
-        self.climb.received
     }
 
     /// One record is written; when it was the last, the event is finished, which `reports` will say.
