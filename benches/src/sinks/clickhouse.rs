@@ -11,7 +11,7 @@ use tidemill_sinks::{Clickhouse, ClickhouseConfig, Column, ColumnSource, Identif
 use tidemill_testkit::server::{Ready, ServerProcess, ServerSpec};
 
 use super::contest::Contest;
-use super::http::{gzip, post};
+use super::http::{client, gzip, post};
 use crate::feed::Error;
 
 /// Batches of this server are meant to be large.
@@ -46,7 +46,7 @@ pub(super) async fn contest() -> Result<Option<Contest>, Error> {
     let failed = |source| Error::because("create a table", source);
     let create = "CREATE TABLE readings (topic String, celsius Float64, payload String) ENGINE = MergeTree \
                   ORDER BY topic";
-    post(&Client::new(), format!("{url}/"), None, create.into()).await.map_err(failed)?;
+    post(&client(), format!("{url}/"), None, create.into()).await.map_err(failed)?;
     let name = |name| Identifier::new(name).map_err(|source| Error::because("name the table", source));
     let columns = vec![
         Column::new(name("topic")?, ColumnSource::Topic),
@@ -58,7 +58,7 @@ pub(super) async fn contest() -> Result<Option<Contest>, Error> {
     config.deduplicate = false;
     let ours = move || Clickhouse::new(config.clone());
     let insert = "INSERT%20INTO%20readings%20(topic,celsius,payload)%20FORMAT%20JSONEachRow";
-    let bare = move || Bare { client: Client::new(), url: format!("{url}/?query={insert}") };
+    let bare = move || Bare { client: client(), url: format!("{url}/?query={insert}") };
     let contest = Contest::new("reqwest, JSONEachRow with gzip, a request per batch", ours, bare);
     Ok(Some(contest.with_batch(BATCH).with_server(server)))
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -26,9 +27,15 @@ pub(super) fn contest(body: HttpBody) -> Result<Contest, Error> {
     let url = format!("http://{}/in", server.addr);
     let template = Template::new(&url).map_err(|source| Error::because("name the server", source))?;
     let means = if body == HttpBody::Record { "reqwest, a request per record" } else { "reqwest, a request per batch" };
-    let bare = move || Bare { url: url.clone(), client: Client::new(), whole: body != HttpBody::Record };
+    let bare = move || Bare { url: url.clone(), client: client(), whole: body != HttpBody::Record };
     let ours = move || Http::new(HttpConfig::new(template.clone()).body(body));
     Ok(Contest::new(means, ours, bare).with_server(server))
+}
+
+/// A client that does not wait for ever.
+pub(super) fn client() -> Client {
+    let client = Client::builder().timeout(Duration::from_secs(10)).connect_timeout(Duration::from_secs(5));
+    client.build().unwrap_or_default()
 }
 
 /// Compressed as the sinks compress by default.

@@ -11,7 +11,7 @@ use tidemill_sinks::{Influx, InfluxApi, InfluxConfig, InfluxField, Template};
 use tidemill_testkit::server::{Ready, ServerProcess, ServerSpec};
 
 use super::contest::Contest;
-use super::http::{gzip, post};
+use super::http::{client, gzip, post};
 use crate::feed::Error;
 
 /// `None` where there is no InfluxDB.
@@ -33,7 +33,7 @@ pub(super) async fn contest() -> Result<Option<Contest>, Error> {
     let Some(server) = ServerProcess::start_or_skip(spec).await else { return Ok(None) };
     let url = format!("http://{}", server.addr());
     let failed = |source| Error::because("create a database", source);
-    post(&Client::new(), format!("{url}/query?q=CREATE+DATABASE+plant"), None, Vec::new()).await.map_err(failed)?;
+    post(&client(), format!("{url}/query?q=CREATE+DATABASE+plant"), None, Vec::new()).await.map_err(failed)?;
     let template = |text| Template::new(text).map_err(|source| Error::because("name the points", source));
     let api = InfluxApi::V1 { database: "plant".to_owned(), retention_policy: None, user: None };
     let config = InfluxConfig::new(&url, api, template("readings")?)
@@ -41,7 +41,7 @@ pub(super) async fn contest() -> Result<Option<Contest>, Error> {
         .field("celsius", InfluxField::Field("/celsius".to_owned()))
         .field("humidity", InfluxField::Field("/humidity".to_owned()));
     let ours = move || Influx::new(config.clone());
-    let bare = move || Bare { client: Client::new(), url: format!("{url}/write?db=plant&precision=ns") };
+    let bare = move || Bare { client: client(), url: format!("{url}/write?db=plant&precision=ns") };
     Ok(Some(Contest::new("reqwest, lines with gzip, a request per batch", ours, bare).with_server(server)))
 }
 

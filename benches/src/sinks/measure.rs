@@ -113,10 +113,10 @@ pub(super) async fn engine(name: &str, contest: &Contest, drive: Drive) -> Resul
         let mut settings = SinkSettings::default();
         settings.max_batch_records = drive.batch;
         settings.in_flight = drive.in_flight;
-        // The default is eight batches of the default.
-        settings.queue_records = settings.queue_records.max(4 * drive.batch * drive.in_flight);
+        // One batch gathers while another one is written.
+        settings.queue_records = settings.queue_records.max(2 * drive.batch * drive.in_flight);
         settings.max_batch_bytes = settings.max_batch_bytes.max(1024 * u64::from(drive.batch));
-        let window = 2 * settings.queue_records as usize;
+        let window = settings.queue_records as usize;
         let mut rig = SinkRig::start(sink, settings, window, &Pattern::new(PATTERN)?)?;
         let measured = pump(&mut rig, drive).await.map_err(|error| -> BoxError {
             match rig.last_error() {
