@@ -109,8 +109,9 @@ impl Server {
         let (stop, stopped) = oneshot::channel::<()>();
         thread::spawn(move || {
             runtime.block_on(async move {
-                let router =
-                    Router::new().route("/in", routing::post(|_: bytes::Bytes| async {})).layer(DefaultBodyLimit::disable());
+                let router = Router::new()
+                    .route("/in", routing::post(|_: bytes::Bytes| async {}))
+                    .layer(DefaultBodyLimit::disable());
                 let Ok(listener) = TcpListener::from_std(listener) else { return };
                 tokio::select! {
                     _ = axum::serve(listener, router).into_future() => {}

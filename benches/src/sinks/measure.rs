@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use tidemill_core::topic::Pattern;
 use tidemill_core::BoxError;
+use tidemill_core::topic::Pattern;
 use tidemill_runtime::SinkSettings;
 use tidemill_runtime::internals::SinkRig;
 use tokio::time::{Instant, timeout};

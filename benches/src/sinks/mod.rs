@@ -115,8 +115,7 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let mut rows = Vec::new();
     for name in NAMES.into_iter().filter(wanted) {
         let Some(contest) = contest(name, folder.path()).await? else { continue };
-        let drive =
-            Drive { batch: contest.batch.unwrap_or(args.batch), in_flight: args.in_flight, time: args.time };
+        let drive = Drive { batch: contest.batch.unwrap_or(args.batch), in_flight: args.in_flight, time: args.time };
         match args.only {
             None => {}
             Some(Side::Bare) => {

@@ -72,18 +72,11 @@ impl Sink for Bare {
         for record in batch {
             let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
             let topic = record.topic.as_ref().map_or("", |topic| topic.as_str()).to_owned();
-            let user = vec![
-                ("tidemill-key".to_owned(), text(record.key.as_deref())),
-                ("tidemill-topic".to_owned(), topic),
-            ];
+            let user =
+                vec![("tidemill-key".to_owned(), text(record.key.as_deref())), ("tidemill-topic".to_owned(), topic)];
             let properties = PublishProperties { user_properties: user, ..PublishProperties::default() };
-            let sent = self.client.publish_with_properties(
-                TOPIC,
-                QoS::AtLeastOnce,
-                false,
-                record.payload.clone(),
-                properties,
-            );
+            let sent =
+                self.client.publish_with_properties(TOPIC, QoS::AtLeastOnce, false, record.payload.clone(), properties);
             sent.await.map_err(SinkError::unavailable)?;
         }
         let sent = self.sent.fetch_add(batch.len() as u64, Ordering::Relaxed) + batch.len() as u64;

@@ -194,7 +194,11 @@ mod tests {
         assert_eq!(batcher.next::<Vec<_>>(at(999), Leave::Anything), None, "two are under way");
         batcher.landed(0);
         batcher.push(0, 'g', 95, at(61));
-        assert_eq!(batcher.next(at(61), Leave::Due), Some((0, vec!['f'])), "full by its bytes, which do not go together");
+        assert_eq!(
+            batcher.next(at(61), Leave::Due),
+            Some((0, vec!['f'])),
+            "full by its bytes, which do not go together"
+        );
         batcher.landed(0);
         assert_eq!(batcher.next::<Vec<_>>(at(62), Leave::Due), None);
         assert_eq!(batcher.next(at(62), Leave::Anything), Some((0, vec!['g'])), "in a hurry");
