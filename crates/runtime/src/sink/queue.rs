@@ -59,6 +59,7 @@ impl Drop for Outside<'_> {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment, on the stack")]
 enum Tried {
     In,
     Full(Item),
