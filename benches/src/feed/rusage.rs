@@ -43,11 +43,16 @@ impl Sample {
         Ok(Self { at: Instant::now(), user: duration(usage.user_time()), system: duration(usage.system_time()) })
     }
 
+    /// CPU time used since `earlier`.
+    #[must_use]
+    pub fn cpu_since(&self, earlier: &Self) -> Duration {
+        (self.user + self.system).saturating_sub(earlier.user + earlier.system)
+    }
+
     /// Share of the time since `earlier` that was spent on a CPU; 1 is one core fully busy.
     #[must_use]
     pub fn busy_since(&self, earlier: &Self) -> f64 {
-        let cpu = (self.user + self.system).saturating_sub(earlier.user + earlier.system);
-        cpu.as_secs_f64() / self.at.saturating_duration_since(earlier.at).as_secs_f64().max(1e-9)
+        self.cpu_since(earlier).as_secs_f64() / self.at.saturating_duration_since(earlier.at).as_secs_f64().max(1e-9)
     }
 }
 

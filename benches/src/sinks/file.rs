@@ -14,7 +14,7 @@ use super::contest::Contest;
 pub(super) fn contest(folder: &Path) -> Contest {
     let (ours, bare) = (folder.join("tidemill.txt"), folder.join("bare.txt"));
     let ours = move || File::new(FileConfig::new(&ours).format(LineFormat::Lines));
-    Contest::new("file", "one write and fdatasync per batch", ours, move || Bare {
+    Contest::new("std::fs, one write and fdatasync per batch", ours, move || Bare {
         path: bare.clone(),
         file: OnceLock::new(),
     })

@@ -1,14 +1,18 @@
 //! HTTP requests to a server on a thread of its own that answers 200: bare, the same client without anything around it.
 
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::post;
+use axum::routing;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use reqwest::Client;
+use serde::de::IgnoredAny;
 use tidemill_core::{Record, Sink, SinkError};
 use tidemill_sinks::{Http, HttpBody, HttpConfig, Template};
 use tokio::net::TcpListener;
@@ -17,23 +21,44 @@ use tokio::sync::oneshot;
 use super::contest::Contest;
 use crate::feed::Error;
 
-/// A request per batch, and a request per record.
-pub(super) fn contests() -> Result<[Contest; 2], Error> {
-    // The client wants one although nothing is encrypted here. Another part of the process may have been faster.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let server = Arc::new(Server::start()?);
+/// A request per batch, or per record.
+pub(super) fn contest(body: HttpBody) -> Result<Contest, Error> {
+    let server = Server::start()?;
     let url = format!("http://{}/in", server.addr);
     let template = Template::new(&url).map_err(|source| Error::because("name the server", source))?;
-    let contest = |name, means, body| {
-        let (url, template) = (url.clone(), template.clone());
-        let bare = move || Bare { url: url.clone(), client: Client::new(), whole: body == HttpBody::Ndjson };
-        let ours = move || Http::new(HttpConfig::new(template.clone()).body(body));
-        Contest::new(name, means, ours, bare).with_server(Arc::clone(&server))
-    };
-    Ok([
-        contest("http-batch", "reqwest, a request per batch", HttpBody::Ndjson),
-        contest("http-record", "reqwest, a request per record", HttpBody::Record),
-    ])
+    let means = if body == HttpBody::Record { "reqwest, a request per record" } else { "reqwest, a request per batch" };
+    let bare = move || Bare { url: url.clone(), client: client(), whole: body != HttpBody::Record };
+    let ours = move || Http::new(HttpConfig::new(template.clone()).body(body));
+    Ok(Contest::new(means, ours, bare).with_server(server))
+}
+
+/// A client that does not wait for ever.
+pub(super) fn client() -> Client {
+    let client = Client::builder().timeout(Duration::from_secs(10)).connect_timeout(Duration::from_secs(5));
+    client.build().unwrap_or_default()
+}
+
+/// Compressed as the sinks compress by default.
+pub(super) fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+/// Posts a body, and wants a success.
+pub(super) async fn post(
+    client: &Client,
+    url: String,
+    encoding: Option<&'static str>,
+    body: Vec<u8>,
+) -> Result<(), SinkError> {
+    let mut request = client.post(url).body(body);
+    if let Some(encoding) = encoding {
+        request = request.header("content-encoding", encoding);
+    }
+    let answer = request.send().await.map_err(SinkError::unavailable)?;
+    let answer = answer.error_for_status().map_err(SinkError::unavailable)?;
+    answer.bytes().await.map(drop).map_err(SinkError::unavailable)
 }
 
 struct Bare {
@@ -55,6 +80,10 @@ impl Bare {
 impl Sink for Bare {
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
         if self.whole {
+            for record in batch {
+                // One payload that is none would spoil the lines of all.
+                serde_json::from_slice::<IgnoredAny>(&record.payload).map_err(SinkError::batch_refused)?;
+            }
             return self.send(super::file::lines(batch).into()).await;
         }
         for record in batch {
@@ -80,8 +109,9 @@ impl Server {
         let (stop, stopped) = oneshot::channel::<()>();
         thread::spawn(move || {
             runtime.block_on(async move {
-                let router =
-                    Router::new().route("/in", post(|_: bytes::Bytes| async {})).layer(DefaultBodyLimit::disable());
+                let router = Router::new()
+                    .route("/in", routing::post(|_: bytes::Bytes| async {}))
+                    .layer(DefaultBodyLimit::disable());
                 let Ok(listener) = TcpListener::from_std(listener) else { return };
                 tokio::select! {
                     _ = axum::serve(listener, router).into_future() => {}

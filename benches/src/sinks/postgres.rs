@@ -28,8 +28,7 @@ pub(super) async fn contest() -> Result<Option<Contest>, Error> {
     let target = format!("host=127.0.0.1 port={} dbname=postgres user={}", server.addr().port(), server.user());
     let ours = move || Postgres::new(config.clone());
     let bare = move || Bare { target: target.clone(), connection: OnceCell::new() };
-    let means = "tokio-postgres, an INSERT of arrays per batch";
-    Ok(Some(Contest::new("postgres", means, ours, bare).with_server(server)))
+    Ok(Some(Contest::new("tokio-postgres, an INSERT of arrays per batch", ours, bare).with_server(server)))
 }
 
 struct Connection {

@@ -22,7 +22,7 @@ pub(super) async fn contest() -> Result<Option<Contest>, Error> {
     let client = Client::open(url.clone()).map_err(|source| Error::because("name the server", source))?;
     let ours = move || Redis::new(RedisConfig::new(url.clone(), key.clone()).into(RedisInto::Stream { max_len: KEPT }));
     let bare = move || Bare { client: client.clone(), connection: OnceCell::new() };
-    Ok(Some(Contest::new("redis", "redis, a pipeline of XADD per batch", ours, bare).with_server(server)))
+    Ok(Some(Contest::new("redis, a pipeline of XADD per batch", ours, bare).with_server(server)))
 }
 
 struct Bare {

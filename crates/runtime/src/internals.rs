@@ -5,6 +5,7 @@ use tidemill_core::Span;
 use tidemill_core::topic::Pattern;
 
 use crate::session::AckWindow;
+pub use crate::sink::SinkRig;
 
 /// A router over these patterns.
 #[derive(Debug)]

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tidemill_core::{Disposition, Event, HandlerError, SinkId, report};
+use tidemill_core::{Disposition, Emitted, Event, HandlerError, SinkId, report};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
@@ -142,9 +142,9 @@ impl Climb {
                 self.timed(Slot::new(work)).await
             }
         };
-        let Attempted { result, mut work } = attempted;
+        let Attempted { result, work } = attempted;
         let failure = match result {
-            Ok(()) => return self.emit(&mut work, tries.confirm).await,
+            Ok(()) => return self.emit(*work, tries.confirm).await,
             Err(failure) => failure,
         };
         route.metrics.failed_attempts.inc();
@@ -239,8 +239,8 @@ impl Climb {
 
     /// Hands the records of a successful attempt to their sinks. An event with a key to `confirm` waits until they are
     /// written: only then may the event count as handled before.
-    async fn emit(&self, work: &mut Work, confirm: Option<DedupKey>) -> Step {
-        let Work { event, cx, .. } = work;
+    async fn emit(&self, work: Work, confirm: Option<DedupKey>) -> Step {
+        let Work { event, mut cx, .. } = work;
         let attempts = cx.attempt();
         let emitted = cx.take_emitted();
         let confirm = confirm.and_then(|key| Some((self.route.dedup.as_ref()?, key)));
@@ -254,8 +254,26 @@ impl Climb {
             Some(_) => Some(oneshot::channel()).unzip(),
             None => (None, None),
         };
+        let ticket = self.hand_in(event, emitted, attempts, waiter).await;
+        let (Some(written), Some((dedup, key))) = (written, confirm) else { return Step::InSinks(ticket) };
+        drop(ticket);
+        let outcome = written.await.unwrap_or(Outcome::Abandoned);
+        if outcome == Outcome::Handled {
+            dedup.confirm(key).await;
+        }
+        Step::Finished(outcome)
+    }
+
+    /// Hands records to their sinks, in the order in which they were emitted.
+    pub(crate) async fn hand_in(
+        &self,
+        event: Event,
+        emitted: Vec<Emitted>,
+        attempts: u32,
+        waiter: Option<oneshot::Sender<Outcome>>,
+    ) -> Arc<Ticket> {
         let ticket = self.ticket(emitted.len(), Outcome::Handled, event, attempts, waiter);
-        let mut filler = Filler::new(&self.route, event, self.received_wall);
+        let mut filler = Filler::new(&self.route, ticket.event(), self.received_wall);
         for emitted in emitted {
             let (sink, record) = filler.fill(emitted);
             let sink = match sink {
@@ -270,13 +288,7 @@ impl Climb {
                 break;
             }
         }
-        let (Some(written), Some((dedup, key))) = (written, confirm) else { return Step::InSinks(ticket) };
-        drop(ticket);
-        let outcome = written.await.unwrap_or(Outcome::Abandoned);
-        if outcome == Outcome::Handled {
-            dedup.confirm(key).await;
-        }
-        Step::Finished(outcome)
+        ticket
     }
 
     async fn expired(&self, event: &Event, attempts: u32) -> Step {
@@ -310,7 +322,7 @@ impl Climb {
             "event goes to the dead letters"
         );
         let record = dead_letter::record(event, &self.route.scope, &death);
-        let ticket = self.ticket(1, Outcome::DeadLettered, event, death.attempts, None);
+        let ticket = self.ticket(1, Outcome::DeadLettered, event.clone(), death.attempts, None);
         // An ended engine drops the item, and its ticket reports the event as abandoned.
         let _ = destination.send(Item::new(record, Arc::clone(&ticket))).await;
         Step::InSinks(ticket)
@@ -320,11 +332,11 @@ impl Climb {
         &self,
         records: usize,
         outcome: Outcome,
-        event: &Event,
+        event: Event,
         attempts: u32,
         waiter: Option<oneshot::Sender<Outcome>>,
     ) -> Arc<Ticket> {
-        Arc::new(Ticket::new(records, self.clone(), outcome, event.clone(), attempts, waiter))
+        Arc::new(Ticket::new(records, self.clone(), outcome, event, attempts, waiter))
     }
 }
 

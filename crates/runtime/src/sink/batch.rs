@@ -13,6 +13,8 @@ pub(super) struct Owed {
     pub(super) ticket: Arc<Ticket>,
     /// What the record counts for in the queue.
     pub(super) bytes: u32,
+    /// When its event arrived.
+    pub(super) received: Instant,
 }
 
 /// Records that are written together.
@@ -46,7 +48,7 @@ impl Batch {
 
     /// When the oldest event arrived that has a record here.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.owed.iter().map(|owed| owed.ticket.received()).min()
+        self.owed.iter().map(|owed| owed.received).min()
     }
 }
 
@@ -58,7 +60,10 @@ impl IntoIterator for Batch {
     >;
 
     fn into_iter(self) -> Self::IntoIter {
-        let item: fn((Record, Owed)) -> Item = |(record, Owed { ticket, bytes })| Item { record, ticket, bytes };
+        let item: fn((Record, Owed)) -> Item = |(record, owed)| {
+            let Owed { ticket, bytes, received } = owed;
+            Item { record, ticket, bytes, received }
+        };
         self.records.into_iter().zip(self.owed).map(item)
     }
 }
@@ -68,8 +73,8 @@ impl FromIterator<Item> for Batch {
         let items = items.into_iter();
         let count = items.size_hint().0;
         let mut batch = Self { records: Vec::with_capacity(count), owed: Vec::with_capacity(count) };
-        for Item { record, ticket, bytes } in items {
-            batch.push(record, Owed { ticket, bytes });
+        for Item { record, ticket, bytes, received } in items {
+            batch.push(record, Owed { ticket, bytes, received });
         }
         batch
     }

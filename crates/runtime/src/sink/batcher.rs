@@ -18,6 +18,17 @@ pub(super) struct BatchLimits {
     pub(super) linger: Duration,
 }
 
+/// Which batches may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// Those that no more records fit into.
+    Full,
+    /// Those, and what has waited long enough.
+    Due,
+    /// Whatever waits.
+    Anything,
+}
+
 #[derive(Debug)]
 struct Waiting<T> {
     item: T,
@@ -83,21 +94,25 @@ impl<T> Batcher<T> {
         self.partitions.iter().filter_map(|partition| Some(&partition.waiting.front()?.item))
     }
 
-    /// The next batch that may leave, and its partition; `None` when there is none now. `hurry`: no batch waits for more.
-    pub(super) fn next(&mut self, now: Instant, hurry: bool) -> Option<(usize, Vec<T>)> {
+    /// The next batch that may leave, and its partition; `None` when there is none now.
+    pub(super) fn next<B: FromIterator<T>>(&mut self, now: Instant, leave: Leave) -> Option<(usize, B)> {
         if self.waiting == 0 {
             return None;
         }
         let count = self.partitions.len();
         let at = (self.turn..self.turn + count).map(|at| at % count).find(|at| {
             let partition = &self.partitions[*at];
-            let due = || partition.due(&self.limits).is_some_and(|due| due <= now);
-            partition.flying < self.flights && !partition.waiting.is_empty() && (hurry || due())
+            let may = match leave {
+                Leave::Full => partition.is_full(&self.limits),
+                Leave::Due => partition.due(&self.limits).is_some_and(|due| due <= now),
+                Leave::Anything => true,
+            };
+            partition.flying < self.flights && !partition.waiting.is_empty() && may
         })?;
         self.turn = (at + 1) % count;
         let partition = &mut self.partitions[at];
         let length = partition.batch_length(&self.limits);
-        let items: Vec<T> = partition
+        let items: B = partition
             .waiting
             .drain(..length)
             .map(|waiting| {
@@ -115,6 +130,11 @@ impl<T> Batcher<T> {
         self.partitions[partition].flying -= 1;
     }
 
+    /// Whether there is a partition that might send a batch off if it had more records.
+    pub(super) fn has_room_to_fly(&self) -> bool {
+        self.partitions.iter().any(|partition| partition.flying < self.flights)
+    }
+
     /// When a batch will have waited long enough that waits now for nothing else.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let free = self.partitions.iter().filter(|partition| partition.flying < self.flights);
@@ -123,11 +143,14 @@ impl<T> Batcher<T> {
 }
 
 impl<T> Partition<T> {
+    fn is_full(&self, limits: &BatchLimits) -> bool {
+        self.waiting.len() >= limits.records || self.bytes >= limits.bytes
+    }
+
     /// When the front batch may leave; `None` without one. A full one is due since its oldest record came.
     fn due(&self, limits: &BatchLimits) -> Option<Instant> {
         let oldest = self.waiting.front()?.since;
-        let full = self.waiting.len() >= limits.records || self.bytes >= limits.bytes;
-        Some(if full { oldest } else { oldest + limits.linger })
+        Some(if self.is_full(limits) { oldest } else { oldest + limits.linger })
     }
 
     /// How many of the waiting records fit into one batch; at least one.
@@ -160,20 +183,25 @@ mod tests {
         let mut batcher = Batcher::new(SinkTraits::default(), 2, limits(3, 100, 50));
         batcher.push(0, 'a', 10, at(0));
         batcher.push(0, 'b', 10, at(20));
-        assert_eq!(batcher.next(at(49), false), None);
+        assert_eq!(batcher.next::<Vec<_>>(at(49), Leave::Due), None);
         assert_eq!(batcher.next_due(), Some(at(50)));
-        assert_eq!(batcher.next(at(50), false), Some((0, vec!['a', 'b'])));
+        assert_eq!(batcher.next::<Vec<_>>(at(50), Leave::Full), None);
+        assert_eq!(batcher.next(at(50), Leave::Due), Some((0, vec!['a', 'b'])));
         for item in ['c', 'd', 'e', 'f'] {
             batcher.push(0, item, 10, at(60));
         }
-        assert_eq!(batcher.next(at(60), false), Some((0, vec!['c', 'd', 'e'])), "full by its number");
-        assert_eq!(batcher.next(at(999), true), None, "two are under way");
+        assert_eq!(batcher.next(at(60), Leave::Due), Some((0, vec!['c', 'd', 'e'])), "full by its number");
+        assert_eq!(batcher.next::<Vec<_>>(at(999), Leave::Anything), None, "two are under way");
         batcher.landed(0);
         batcher.push(0, 'g', 95, at(61));
-        assert_eq!(batcher.next(at(61), false), Some((0, vec!['f'])), "full by its bytes, which do not go together");
+        assert_eq!(
+            batcher.next(at(61), Leave::Due),
+            Some((0, vec!['f'])),
+            "full by its bytes, which do not go together"
+        );
         batcher.landed(0);
-        assert_eq!(batcher.next(at(62), false), None);
-        assert_eq!(batcher.next(at(62), true), Some((0, vec!['g'])), "in a hurry");
+        assert_eq!(batcher.next::<Vec<_>>(at(62), Leave::Due), None);
+        assert_eq!(batcher.next(at(62), Leave::Anything), Some((0, vec!['g'])), "in a hurry");
         assert!(batcher.is_empty());
     }
 
@@ -183,13 +211,13 @@ mod tests {
         let mut batcher = Batcher::new(SinkTraits::default(), 1, limits(10, 100, 0));
         batcher.push(0, 'a', 500, now);
         batcher.push(0, 'b', 1, now);
-        assert_eq!(batcher.next(now, false), Some((0, vec!['a'])));
+        assert_eq!(batcher.next(now, Leave::Due), Some((0, vec!['a'])));
     }
 
     #[derive(Clone, Debug)]
     enum Act {
         Push(u64, u64),
-        Next(bool),
+        Next(Leave),
         Land(prop::sample::Index),
         Wait(u64),
     }
@@ -197,7 +225,7 @@ mod tests {
     fn act() -> impl Strategy<Value = Act> {
         prop_oneof![
             4 => (0..6_u64, 0..60_u64).prop_map(|(key, bytes)| Act::Push(key, bytes)),
-            3 => any::<bool>().prop_map(Act::Next),
+            3 => prop::sample::select(vec![Leave::Full, Leave::Due, Leave::Anything]).prop_map(Act::Next),
             2 => any::<prop::sample::Index>().prop_map(Act::Land),
             1 => (0..40_u64).prop_map(Act::Wait),
         ]
@@ -226,7 +254,7 @@ mod tests {
                         let (partition, _) = flying.swap_remove(which.index(flying.len()));
                         batcher.landed(partition);
                     },
-                    Act::Next(hurry) => if let Some((partition, items)) = batcher.next(now, hurry) {
+                    Act::Next(leave) => if let Some((partition, items)) = batcher.next::<Vec<_>>(now, leave) {
                         prop_assert!(!items.is_empty() && items.len() <= 4);
                         gone += items.len();
                         for (key, number) in &items {
@@ -248,7 +276,7 @@ mod tests {
             // Nothing is forgotten.
             while !batcher.is_empty() {
                 flying.drain(..).for_each(|(partition, _)| batcher.landed(partition));
-                while let Some((partition, items)) = batcher.next(now, true) {
+                while let Some((partition, items)) = batcher.next::<Vec<_>>(now, Leave::Anything) {
                     gone += items.len();
                     flying.push((partition, items));
                 }

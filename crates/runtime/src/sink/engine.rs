@@ -7,38 +7,41 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tidemill_core::{Sink, report};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::batch::Batch;
-use super::batcher::{BatchLimits, Batcher};
+use super::batcher::{BatchLimits, Batcher, Leave};
 use super::breaker::Breaker;
-use super::flight::Airline;
+use super::flight::{Airline, Landed};
 use super::pace::Pace;
-use super::queue::{Room, SinkHandle, queue};
+use super::queue::{Queue, SinkHandle, queue};
 use super::state::SinkState;
 use super::ticket::Item;
 use crate::config::SinkSettings;
 
-/// Most records that are taken in at a time.
-const GULP: usize = 1024;
 /// What a sink gets to close.
 const LAST_CALL: Duration = Duration::from_secs(10);
 
-/// A batch that has landed: its partition, when its oldest event arrived, and what of it has nowhere to go.
-type Landed = (usize, Option<Instant>, Batch);
+/// A batch under way; gives its partition, and when its oldest event arrived.
+type Flight = Pin<Box<dyn Future<Output = (usize, Option<Instant>, Landed)> + Send>>;
 
 /// See the module's description.
 pub(crate) struct SinkEngine {
     airline: Arc<Airline>,
-    items: mpsc::Receiver<Item>,
     batcher: Batcher<Item>,
-    room: Arc<Room>,
+    queue: Arc<Queue>,
+    /// Of each batch under way, when its oldest event arrived.
+    under_way: Vec<Option<Instant>>,
+    /// Written, and not yet reported.
+    unreported: Vec<Batch>,
+    /// Refused by the dead-letter destination, and when they are put to it again: beside the flights, so that they hold
+    /// up nothing (G11).
+    refused: VecDeque<(Instant, Batch)>,
     force: CancellationToken,
 }
 
@@ -50,7 +53,7 @@ impl SinkEngine {
         dead_letters: Option<SinkHandle>,
         force: CancellationToken,
     ) -> (Self, SinkHandle) {
-        let (handle, items, room) = queue(&settings, state.metrics.clone());
+        let (handle, queue) = queue(&settings, state.metrics.clone());
         let burst = if settings.burst == 0 { settings.max_batch_records } else { settings.burst };
         let pace = Pace::new(settings.max_rate, burst);
         let mut records = settings.max_batch_records.min(settings.queue_records).max(1);
@@ -65,8 +68,17 @@ impl SinkEngine {
         let batcher = Batcher::new(sink.traits(), settings.in_flight as usize, limits);
         let breaker = Breaker::new(settings.breaker_failures, settings.breaker_after);
         state.opened();
-        let airline = Airline { sink, settings, state, breaker, pace, room: Arc::clone(&room), dead_letters };
-        (Self { airline: Arc::new(airline), items, batcher, room, force }, handle)
+        let airline = Airline { sink, settings, state, breaker, pace, queue: Arc::clone(&queue), dead_letters };
+        let engine = Self {
+            airline: Arc::new(airline),
+            batcher,
+            queue,
+            under_way: Vec::new(),
+            unreported: Vec::new(),
+            refused: VecDeque::new(),
+            force,
+        };
+        (engine, handle)
     }
 
     /// Writes until every handle is gone and everything is written, or until it is forced to stop.
@@ -76,8 +88,7 @@ impl SinkEngine {
             () = self.write_all() => {}
             () = force.cancelled() => {}
         }
-        self.items.close();
-        self.room.close();
+        self.queue.close();
         let name = &*self.airline.state.name;
         match timeout(LAST_CALL, self.airline.sink.close()).await {
             Ok(Ok(())) => {}
@@ -87,57 +98,96 @@ impl SinkEngine {
     }
 
     async fn write_all(&mut self) {
-        let mut flights: FuturesUnordered<Pin<Box<dyn Future<Output = Landed> + Send>>> = FuturesUnordered::new();
-        // Of each batch under way, when its oldest event arrived.
-        let mut under_way: Vec<Option<Instant>> = Vec::new();
+        let mut flights: FuturesUnordered<Flight> = FuturesUnordered::new();
         let mut incoming = Vec::new();
-        // Refused by the dead-letter destination, and when they are put to it again: beside the flights, so that they
-        // hold up nothing (G11).
-        let mut refused: VecDeque<(Instant, Batch)> = VecDeque::new();
-        let mut closed = false;
         loop {
-            let now = Instant::now();
-            while let Some((_, batch)) = refused.pop_front_if(|(at, _)| *at <= now) {
-                incoming.extend(batch);
+            // A full batch leaves before anything else is done: the target works on it while this task reports the events
+            // of the last one and takes in the next.
+            let launched = self.launch(&mut flights, Leave::Full);
+            let landed = if launched { flights.next().now_or_never().flatten() } else { None };
+            self.report();
+            let ended = self.take_in(&mut incoming);
+            if let Some(landed) = landed {
+                self.land(landed);
+                continue;
             }
-            for item in incoming.drain(..) {
-                let hash = if self.batcher.is_partitioned() { hash(&item) } else { 0 };
-                let bytes = u64::from(item.bytes);
-                self.batcher.push(hash, item, bytes, now);
-            }
-            while let Some((partition, items)) = self.batcher.next(now, closed) {
-                let batch: Batch = items.into_iter().collect();
-                let oldest = batch.oldest();
-                under_way.push(oldest);
-                let airline = Arc::clone(&self.airline);
-                flights.push(Box::pin(async move {
-                    let stuck = airline.fly(batch).await;
-                    (partition, oldest, stuck)
-                }));
-            }
-            let fronts = self.batcher.fronts().map(|item| item.ticket.received());
-            let resting = refused.iter().filter_map(|(_, batch)| batch.oldest());
-            let oldest = fronts.chain(resting).chain(under_way.iter().copied().flatten()).min();
-            self.airline.state.set_load(under_way.len(), oldest);
-            if closed && flights.is_empty() && self.batcher.is_empty() && refused.is_empty() {
+            self.launch(&mut flights, if ended { Leave::Anything } else { Leave::Due });
+            self.show_load();
+            if ended && flights.is_empty() && self.batcher.is_empty() && self.refused.is_empty() {
                 return;
             }
-            let again = refused.front().map(|(at, _)| *at);
+            let again = self.refused.front().map(|(at, _)| *at);
             let due = self.batcher.next_due().into_iter().chain(again).min();
             tokio::select! {
-                Some((partition, oldest, stuck)) = flights.next(), if !flights.is_empty() => {
-                    self.batcher.landed(partition);
-                    if stuck.len() > 0 {
-                        refused.push_back((Instant::now() + self.airline.settings.max_delay, stuck));
-                    }
-                    if let Some(at) = under_way.iter().position(|other| *other == oldest) {
-                        under_way.swap_remove(at);
-                    }
-                }
-                taken = self.items.recv_many(&mut incoming, GULP), if !closed => closed = taken == 0,
-                () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
+                Some(landed) = flights.next(), if !flights.is_empty() => self.land(landed),
+                // What comes while nothing can take off stays in the queue until something lands.
+                () = self.queue.ready(), if !ended && self.batcher.has_room_to_fly() => {}
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
         }
+    }
+
+    /// Sends off what may leave. `false` when there is nothing.
+    fn launch(&mut self, flights: &mut FuturesUnordered<Flight>, leave: Leave) -> bool {
+        if self.batcher.is_empty() {
+            return false;
+        }
+        let (now, before) = (Instant::now(), flights.len());
+        while let Some((partition, batch)) = self.batcher.next::<Batch>(now, leave) {
+            flights.push(self.take_off(partition, batch));
+        }
+        flights.len() > before
+    }
+
+    /// Puts into the batcher what waits, and what has rested. `true` when no more will come.
+    fn take_in(&mut self, incoming: &mut Vec<Item>) -> bool {
+        let now = Instant::now();
+        while let Some((_, batch)) = self.refused.pop_front_if(|(at, _)| *at <= now) {
+            incoming.extend(batch);
+            self.push(incoming, now);
+        }
+        let ended = self.queue.take(incoming);
+        self.push(incoming, now);
+        ended
+    }
+
+    fn push(&mut self, incoming: &mut Vec<Item>, now: Instant) {
+        for item in incoming.drain(..) {
+            let hash = if self.batcher.is_partitioned() { hash(&item) } else { 0 };
+            let bytes = u64::from(item.bytes);
+            self.batcher.push(hash, item, bytes, now);
+        }
+    }
+
+    fn take_off(&mut self, partition: usize, batch: Batch) -> Flight {
+        let oldest = batch.oldest();
+        self.under_way.push(oldest);
+        let airline = Arc::clone(&self.airline);
+        Box::pin(async move { (partition, oldest, airline.fly(batch).await) })
+    }
+
+    fn land(&mut self, (partition, oldest, landed): (usize, Option<Instant>, Landed)) {
+        self.batcher.landed(partition);
+        self.unreported.push(landed.written);
+        if landed.stuck.len() > 0 {
+            self.refused.push_back((Instant::now() + self.airline.settings.max_delay, landed.stuck));
+        }
+        if let Some(at) = self.under_way.iter().position(|other| *other == oldest) {
+            self.under_way.swap_remove(at);
+        }
+    }
+
+    fn report(&mut self) {
+        for batch in self.unreported.drain(..) {
+            self.airline.written(&batch);
+        }
+    }
+
+    fn show_load(&self) {
+        let fronts = self.batcher.fronts().map(|item| item.received);
+        let resting = self.refused.iter().filter_map(|(_, batch)| batch.oldest());
+        let oldest = fronts.chain(resting).chain(self.under_way.iter().copied().flatten()).min();
+        self.airline.state.set_load(self.under_way.len(), oldest);
     }
 }
 

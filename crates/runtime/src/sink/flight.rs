@@ -15,7 +15,7 @@ use tracing::{debug, error, info, warn};
 use super::batch::Batch;
 use super::breaker::Breaker;
 use super::pace::Pace;
-use super::queue::{Room, SinkHandle};
+use super::queue::{Queue, SinkHandle};
 use super::state::SinkState;
 use super::ticket::{Item, Reports};
 use crate::config::SinkSettings;
@@ -31,9 +31,18 @@ pub(super) struct Airline {
     pub(super) state: Arc<SinkState>,
     pub(super) breaker: Breaker,
     pub(super) pace: Option<Pace>,
-    pub(super) room: Arc<Room>,
+    pub(super) queue: Arc<Queue>,
     /// Where events of refused records go; `None` for the dead-letter destination itself.
     pub(super) dead_letters: Option<SinkHandle>,
+}
+
+/// How a flight has ended.
+#[derive(Debug)]
+pub(super) struct Landed {
+    /// Written, and to be reported with [`Airline::written`]: that may wait until the next batch is under way.
+    pub(super) written: Batch,
+    /// Records that have nowhere else to go: the dead-letter destination itself refuses them.
+    pub(super) stuck: Batch,
 }
 
 /// What the sink says to a batch in the end.
@@ -44,9 +53,8 @@ enum Answer {
 }
 
 impl Airline {
-    /// Brings a batch to its end. Returns the records that have nowhere else to go: the dead-letter destination itself
-    /// refuses them.
-    pub(super) async fn fly(&self, batch: Batch) -> Batch {
+    /// Brings a batch to its end.
+    pub(super) async fn fly(&self, batch: Batch) -> Landed {
         let mut parts = vec![batch];
         let mut stuck = Batch::default();
         while let Some(mut part) = parts.pop() {
@@ -63,9 +71,12 @@ impl Airline {
                     continue;
                 }
             };
+            if rejections.is_empty() && parts.is_empty() {
+                return Landed { written: part, stuck };
+            }
             self.settle(part, rejections, &mut stuck).await;
         }
-        stuck
+        Landed { written: Batch::default(), stuck }
     }
 
     /// Writes until the sink has an answer.
@@ -215,18 +226,22 @@ impl Airline {
                 Some(letter) => drop(destination.send(Item::new(letter, owed.ticket)).await),
                 None => owed.ticket.record_written(&mut Reports::new()),
             }
-            self.room.leave(1, u64::from(owed.bytes));
+            self.queue.leave(1, u64::from(owed.bytes));
         }
     }
 
-    fn written(&self, part: &Batch) {
+    /// These records are written: reports the events that waited for nothing else.
+    pub(super) fn written(&self, part: &Batch) {
+        if part.len() == 0 {
+            return;
+        }
         let metrics = &self.state.metrics;
         let bytes = part.bytes();
         metrics.written.inc_by(part.len() as u64);
         metrics.bytes.inc_by(part.records.iter().map(|record| record.size_bytes() as u64).sum());
         #[expect(clippy::cast_precision_loss, reason = "batches are small numbers")]
         metrics.batch_records.observe(part.len() as f64);
-        self.room.leave(part.len(), bytes);
+        self.queue.leave(part.len(), bytes);
         let mut reports = Reports::new();
         for owed in &part.owed {
             owed.ticket.record_written(&mut reports);

@@ -21,6 +21,7 @@ mod mqtt;
 mod open;
 mod pace;
 mod queue;
+mod rig;
 mod state;
 mod ticket;
 
@@ -30,6 +31,7 @@ pub(crate) use open::open;
 #[cfg(feature = "platform")]
 pub(crate) use pace::Pace;
 pub(crate) use queue::SinkHandle;
+pub use rig::SinkRig;
 pub(crate) use state::SinkState;
 pub use state::SinkStatus;
 pub(crate) use ticket::{Item, Ticket};

@@ -7,9 +7,9 @@ use tidemill_core::{Event, Record};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::dispatch::{Climb, Death, dead_letter_record};
+use crate::dispatch::{Climb, Death, RouteRuntime, dead_letter_record};
 use crate::observe::Outcome;
-use crate::session::link::{Ack, Finished, Link};
+use crate::session::link::{Finished, Link};
 
 /// A record on its way to a sink, and the event that waits for it.
 #[derive(Debug)]
@@ -18,12 +18,15 @@ pub(crate) struct Item {
     pub(crate) ticket: Arc<Ticket>,
     /// What the record counts for in the queue.
     pub(crate) bytes: u32,
+    /// When the event arrived: here, so that nobody reaches for the ticket before its record is written.
+    pub(crate) received: Instant,
 }
 
 impl Item {
     pub(crate) fn new(record: Record, ticket: Arc<Ticket>) -> Self {
         let bytes = u32::try_from(record.size_bytes()).unwrap_or(u32::MAX);
-        Self { record, ticket, bytes }
+        let received = ticket.climb.received;
+        Self { record, ticket, bytes, received }
     }
 }
 
@@ -69,9 +72,9 @@ impl Ticket {
         self.counts.store(true, Ordering::Release);
     }
 
-    /// When the event arrived.
-    pub(crate) fn received(&self) -> Instant {
-        self.climb.received
+    /// The event.
+    pub(crate) fn event(&self) -> &Event {
+        &self.event
     }
 
     /// One record is written; when it was the last, the event is finished, which `reports` will say.
@@ -106,10 +109,7 @@ impl Ticket {
         }
         // What is written is written, but the broker will deliver the event again.
         let outcome = if self.climb.link.is_stale(self.climb.ack) { Outcome::Abandoned } else { outcome };
-        let metrics = &self.climb.route.metrics;
-        metrics.finished(outcome, 1);
-        metrics.age.observe(reports.now.saturating_duration_since(self.climb.received), 1);
-        reports.add(&self.climb.link, self.climb.ack);
+        reports.add(&self.climb, outcome);
     }
 }
 
@@ -120,23 +120,56 @@ pub(super) struct Reports {
     now: Instant,
     link: Option<Arc<Link>>,
     done: Finished,
+    /// The last events, whose metrics are counted together: alike in all that metrics tell.
+    alike: Option<Alike>,
+}
+
+/// Events of one route that came with one read and ended in the same way.
+struct Alike {
+    route: Arc<RouteRuntime>,
+    received: Instant,
+    outcome: Outcome,
+    events: u64,
 }
 
 impl Reports {
     /// For events that end now.
     pub(super) fn new() -> Self {
-        Self { now: Instant::now(), link: None, done: Finished::default() }
+        Self { now: Instant::now(), link: None, done: Finished::default(), alike: None }
     }
 
-    fn add(&mut self, link: &Arc<Link>, ack: Ack) {
-        if self.link.as_ref().is_none_or(|current| !Arc::ptr_eq(current, link)) {
-            self.flush();
-            self.link = Some(Arc::clone(link));
+    fn add(&mut self, climb: &Climb, outcome: Outcome) {
+        match &mut self.alike {
+            Some(alike)
+                if Arc::ptr_eq(&alike.route, &climb.route)
+                    && alike.received == climb.received
+                    && alike.outcome == outcome =>
+            {
+                alike.events += 1;
+            }
+            _ => {
+                self.count();
+                let (route, received) = (Arc::clone(&climb.route), climb.received);
+                self.alike = Some(Alike { route, received, outcome, events: 1 });
+            }
         }
-        self.done.push(ack);
+        if self.link.as_ref().is_none_or(|current| !Arc::ptr_eq(current, &climb.link)) {
+            self.flush();
+            self.link = Some(Arc::clone(&climb.link));
+        }
+        self.done.push(climb.ack);
     }
 
+    fn count(&mut self) {
+        if let Some(Alike { route, received, outcome, events }) = self.alike.take() {
+            route.metrics.finished(outcome, events);
+            route.metrics.age.observe(self.now.saturating_duration_since(received), events);
+        }
+    }
+
+    /// Counted before it is reported: whoever sees that nothing is unfinished finds the outcomes counted.
     fn flush(&mut self) {
+        self.count();
         if let Some(link) = &self.link {
             link.finish(&mut self.done);
         }

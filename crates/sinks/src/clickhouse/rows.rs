@@ -1,7 +1,8 @@
 //! Records to lines of `JSONEachRow`, and the token that tells a repeated batch.
 
 use ring::digest::{Context, SHA256};
-use serde_json::{Map, Value as Json};
+use serde::Serialize;
+use serde_json::Value as Json;
 use tidemill_core::{Record, Rejection};
 
 use crate::columns::Value;
@@ -21,21 +22,22 @@ impl Rows {
         let mut lines = Vec::new();
         let mut rejections = Vec::new();
         let mut keys = Some(Context::new(&SHA256));
+        let names: Vec<String> = columns.iter().map(|column| Json::from(column.name.as_str()).to_string()).collect();
         for (index, record) in batch.iter().enumerate() {
-            match row(columns, record) {
-                Ok(row) => {
-                    lines.extend_from_slice(Json::Object(row).to_string().as_bytes());
-                    lines.push(b'\n');
-                    match (&mut keys, &record.idempotency_key) {
-                        (Some(keys), Some(key)) => {
-                            // With its length, so that no two lists of keys are the same bytes.
-                            keys.update(&(key.len() as u64).to_be_bytes());
-                            keys.update(key.as_bytes());
-                        }
-                        _ => keys = None,
+            let start = lines.len();
+            match push_row(&mut lines, columns, &names, record) {
+                Ok(()) => match (&mut keys, &record.idempotency_key) {
+                    (Some(keys), Some(key)) => {
+                        // With its length, so that no two lists of keys are the same bytes.
+                        keys.update(&(key.len() as u64).to_be_bytes());
+                        keys.update(key.as_bytes());
                     }
+                    _ => keys = None,
+                },
+                Err(reason) => {
+                    lines.truncate(start);
+                    rejections.push(Rejection { index, reason });
                 }
-                Err(reason) => rejections.push(Rejection { index, reason }),
             }
         }
         let hex = |keys: Context| keys.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -43,37 +45,47 @@ impl Rows {
     }
 }
 
-fn row(columns: &[Column], record: &Record) -> Result<Map<String, Json>, String> {
+/// Appends a line. After an error what was appended is to be cut off.
+fn push_row(lines: &mut Vec<u8>, columns: &[Column], names: &[String], record: &Record) -> Result<(), String> {
     let fields = Fields::new(record);
-    let mut row = Map::new();
-    for column in columns {
-        let value = json(column, Value::of(column, &fields)?);
-        let value = value.map_err(|why| format!("column {}: {why}", column.name))?;
+    let mut before = b'{';
+    for (column, name) in columns.iter().zip(names) {
+        let value = Value::of(column, &fields)?;
         // Left out, which old servers take as well: it gives null where the column may be null.
-        if !value.is_null() {
-            row.insert(column.name.as_str().to_owned(), value);
+        if value == Value::Null {
+            continue;
         }
+        lines.push(before);
+        lines.extend_from_slice(name.as_bytes());
+        lines.push(b':');
+        push_value(lines, column, &value).map_err(|why| format!("column {}: {why}", column.name))?;
+        before = b',';
     }
-    Ok(row)
+    if before == b'{' {
+        lines.push(before);
+    }
+    lines.extend_from_slice(b"}\n");
+    Ok(())
 }
 
-fn json(column: &Column, value: Value<'_>) -> Result<Json, &'static str> {
+fn push_value(lines: &mut Vec<u8>, column: &Column, value: &Value<'_>) -> Result<(), &'static str> {
     let as_it_is = matches!(column.from, ColumnSource::Field(_))
         && !matches!(column.kind, Some(ColumnType::Text | ColumnType::Json));
-    Ok(match value {
-        Value::Null => Json::Null,
-        Value::Text(text) => Json::String(text.into_owned()),
-        Value::Bytes(bytes) => {
-            let text = std::str::from_utf8(bytes).map_err(|_| "bytes are not UTF-8")?;
-            Json::String(text.to_owned())
-        }
-        Value::Time(time) => Json::String(time.to_string()),
-        Value::Json(value) if as_it_is => value.into_owned(),
-        Value::Json(value) => match (column.kind(), &*value) {
-            (ColumnType::Text, Json::String(text)) => Json::String(text.clone()),
-            (_, value) => Json::String(value.to_string()),
+    match value {
+        Value::Null => push_json(lines, &()),
+        Value::Text(text) => push_json(lines, text),
+        Value::Bytes(bytes) => push_json(lines, std::str::from_utf8(bytes).map_err(|_| "bytes are not UTF-8")?),
+        Value::Time(time) => push_json(lines, &time.to_string()),
+        Value::Json(value) if as_it_is => push_json(lines, value),
+        Value::Json(value) => match (column.kind(), &**value) {
+            (ColumnType::Text, Json::String(text)) => push_json(lines, text),
+            (_, value) => push_json(lines, &value.to_string()),
         },
-    })
+    }
+}
+
+fn push_json<T: Serialize + ?Sized>(lines: &mut Vec<u8>, value: &T) -> Result<(), &'static str> {
+    serde_json::to_writer(lines, value).map_err(|_| "the value cannot be written as JSON")
 }
 
 #[cfg(test)]

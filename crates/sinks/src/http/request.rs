@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -44,9 +45,9 @@ pub(super) fn single(config: &HttpConfig, setup: &Setup, record: &Record) -> Res
     let body = if config.envelope {
         let mut body = Vec::new();
         encode::push_envelope(&mut body, record)?;
-        body
+        body.into()
     } else {
-        record.payload.to_vec()
+        record.payload.clone()
     };
     build(config, setup, url, headers, body, record.idempotency_key.clone())
 }
@@ -103,7 +104,7 @@ pub(super) fn batch(
         headers.insert(header_name(name)?, value(name, template.literal_prefix()).map_err(misconfigured)?);
     }
     let key = keys.map(|keys| hex(keys.finish().as_ref()));
-    Ok((Some(build(config, setup, url, headers, body, key).map_err(misconfigured)?), rejections))
+    Ok((Some(build(config, setup, url, headers, body.into(), key).map_err(misconfigured)?), rejections))
 }
 
 fn build(
@@ -111,7 +112,7 @@ fn build(
     setup: &Setup,
     url: Url,
     mut headers: HeaderMap,
-    body: Vec<u8>,
+    body: Bytes,
     idempotency_key: Option<String>,
 ) -> Result<Request, String> {
     headers.extend(setup.headers.clone());
@@ -123,7 +124,7 @@ fn build(
     }
     let body = if config.gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        gzip(&body).map_err(|error| error.to_string())?
+        gzip(&body).map_err(|error| error.to_string())?.into()
     } else {
         body
     };

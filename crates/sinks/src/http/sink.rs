@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
+use reqwest::header::HeaderMap;
 use reqwest::{Request, StatusCode};
 use tidemill_core::{Record, Rejection, Sink, SinkError, SinkTraits};
 use tokio::task;
@@ -72,11 +73,12 @@ impl Http {
         };
         let answer = setup.client.execute(request).await.map_err(no_answer)?;
         let status = answer.status();
-        let headers = answer.headers().clone();
+        let verdict = Verdict::of(status, self.config.url.is_constant());
+        let headers = if verdict == Verdict::Written { HeaderMap::new() } else { answer.headers().clone() };
         // Read to its end, so that the connection can be used again. What it says does not matter.
         drain(answer).await;
         let error = || answer::error(&setup.host, status, &headers);
-        match Verdict::of(status, self.config.url.is_constant()) {
+        match verdict {
             Verdict::Written => Ok(None),
             Verdict::Refused => Ok(Some(error())),
             Verdict::Unavailable => Err(error().unavailable(answer::retry_after(&headers, SystemTime::now()))),

@@ -1,5 +1,7 @@
 //! A record to a line.
 
+use std::fmt::Write;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use tidemill_core::Record;
@@ -30,18 +32,22 @@ pub(super) fn push(config: &InfluxConfig, lines: &mut String, record: &Record) -
     }
     let mut before = ' ';
     for (name, field) in &config.fields {
-        let Some(value) = value(field, &fields, name)? else { continue };
+        let start = lines.len();
         lines.push(before);
         line::push_name(lines, name).map_err(|unfit| because(name, unfit))?;
         lines.push('=');
-        lines.push_str(&value);
-        before = ',';
+        if push_value(lines, field, &fields, name)? {
+            before = ',';
+        } else {
+            lines.truncate(start);
+        }
     }
     if before == ' ' {
         return Err("the record has a value for none of the fields".to_owned());
     }
     let time = time(&config.time, &fields)?.as_nanosecond().div_euclid(config.precision.nanoseconds());
-    lines.push_str(&format!(" {time}\n"));
+    // Writing to a text does not fail.
+    _ = writeln!(lines, " {time}");
     Ok(())
 }
 
@@ -59,38 +65,35 @@ fn at<'f>(fields: &'f Fields<'_>, pointer: &str, name: &str) -> Result<Option<&'
     Ok(found.filter(|value| !value.is_null()))
 }
 
-/// As line protocol writes it.
-fn value(field: &InfluxField, fields: &Fields<'_>, name: &str) -> Result<Option<String>, String> {
-    let text = |text: &str| {
-        let mut quoted = String::with_capacity(text.len() + 2);
-        line::push_text(&mut quoted, text);
-        quoted
-    };
-    Ok(Some(match field {
+/// Appends the value as line protocol writes it; `false` when there is none.
+fn push_value(lines: &mut String, field: &InfluxField, fields: &Fields<'_>, name: &str) -> Result<bool, String> {
+    // Writing to a text does not fail.
+    match field {
         InfluxField::Field(pointer) => match at(fields, pointer, name)? {
-            None => return Ok(None),
-            Some(Value::Number(number)) => number.to_string(),
-            Some(Value::Bool(truth)) => truth.to_string(),
-            Some(Value::String(string)) => text(string),
+            None => return Ok(false),
+            Some(Value::Number(number)) => _ = write!(lines, "{number}"),
+            Some(Value::Bool(truth)) => _ = write!(lines, "{truth}"),
+            Some(Value::String(string)) => line::push_text(lines, string),
             Some(_) => return Err(format!("{name}: an array or object is no value of a field")),
         },
         InfluxField::Integer(pointer) => match at(fields, pointer, name)? {
-            None => return Ok(None),
+            None => return Ok(false),
             Some(value) => {
                 let number = value.as_i64().ok_or_else(|| format!("{name}: no whole number of 64 bits"))?;
-                format!("{number}i")
+                _ = write!(lines, "{number}i");
             }
         },
         InfluxField::Text(template) => {
             let mut rendered = String::new();
             render(template, &mut rendered, fields, name)?;
-            text(&rendered)
+            line::push_text(lines, &rendered);
         }
         InfluxField::Payload => {
             let payload = std::str::from_utf8(&fields.record().payload);
-            text(payload.map_err(|_| format!("{name}: payload is not UTF-8"))?)
+            line::push_text(lines, payload.map_err(|_| format!("{name}: payload is not UTF-8"))?);
         }
-    }))
+    }
+    Ok(true)
 }
 
 fn time(source: &InfluxTime, fields: &Fields<'_>) -> Result<Timestamp, String> {

@@ -9,6 +9,10 @@ use tidemill_core::topic::TopicName;
 use super::config::{NatsConfig, NatsMode};
 use crate::Escape;
 
+const CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
+const KEY: HeaderName = HeaderName::from_static("tidemill-key");
+const TOPIC: HeaderName = HeaderName::from_static("tidemill-topic");
+
 /// A message to be sent.
 pub(super) struct Message {
     pub(super) subject: String,
@@ -19,19 +23,20 @@ pub(super) struct Message {
 /// Why the record cannot be one.
 pub(super) fn of(config: &NatsConfig, record: &Record) -> Result<Message, String> {
     let subject = config.subject.render(record, Escape::DottedWord).map_err(|error| error.to_string())?;
-    if !is_subject(&subject) {
+    // One that is the same for all was looked at when the sink was opened.
+    if !config.subject.is_constant() && !is_subject(&subject) {
         return Err("the subject has an empty word: a record's topic may have an empty level".to_owned());
     }
     let mut headers = HeaderMap::new();
     if let NatsMode::JetStream { stream, .. } = &config.mode {
-        add(&mut headers, NATS_EXPECTED_STREAM.to_string().as_str(), stream)?;
+        add(&mut headers, NATS_EXPECTED_STREAM, stream)?;
         if let Some(key) = &record.idempotency_key {
-            add(&mut headers, NATS_MESSAGE_ID.to_string().as_str(), key)?;
+            add(&mut headers, NATS_MESSAGE_ID, key)?;
         }
     }
     let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
     let topic = record.topic.as_ref().map(TopicName::as_str);
-    let own = [("content-type", record.content_type.as_deref()), ("tidemill-key", key), ("tidemill-topic", topic)];
+    let own = [(CONTENT_TYPE, record.content_type.as_deref()), (KEY, key), (TOPIC, topic)];
     for (name, value) in own {
         if let Some(value) = value {
             add(&mut headers, name, value)?;
@@ -42,7 +47,7 @@ pub(super) fn of(config: &NatsConfig, record: &Record) -> Result<Message, String
         if name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-")) {
             return Err(format!("header {name:?} is one that the server acts on: name it otherwise"));
         }
-        add(&mut headers, name, value)?;
+        add(&mut headers, name.parse().map_err(|_| bad(name))?, value)?;
     }
     Ok(Message { subject: subject.into_owned(), headers })
 }
@@ -67,14 +72,16 @@ pub(super) fn is_within(subject: &str, filter: &str) -> bool {
     words.next().is_none()
 }
 
-fn add(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), String> {
-    let bad = || format!("header {name:?} has a name or value that NATS does not allow");
+fn bad(name: &str) -> String {
+    format!("header {name:?} has a name or value that NATS does not allow")
+}
+
+fn add(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), String> {
     // The client's own check knows line breaks alone.
-    if value.contains(char::is_control) || value.trim() != value {
-        return Err(bad());
+    let is_fit = !value.contains(char::is_control) && value.trim() == value;
+    match value.parse::<HeaderValue>() {
+        Ok(value) if is_fit => headers.append(name, value),
+        _ => return Err(bad(name.as_ref())),
     }
-    let name: HeaderName = name.parse().map_err(|_| bad())?;
-    let value: HeaderValue = value.parse().map_err(|_| bad())?;
-    headers.append(name, value);
     Ok(())
 }

@@ -15,25 +15,27 @@ const ONCE: &str = "if not redis.call('SET',KEYS[1],1,'NX','PX',ARGV[1]) then re
                     if type(r)=='table' and r.err then redis.call('DEL',KEYS[1]) end \
                     return r";
 
+/// Words of a command, as a rule at most, and the bytes in them that are not the record's: they are asked for at once.
+const WORDS: usize = 16;
+const OTHER_BYTES: usize = 192;
+
 /// # Errors
 /// The record does not fit the key's template: why.
 pub(super) fn of(config: &RedisConfig, record: &Record) -> Result<Cmd, String> {
     let key = config.key.render(record, Escape::None).map_err(|error| error.to_string())?;
-    let words = words(config, key.as_bytes(), record);
     let remember = u64::try_from(config.remember.as_millis()).unwrap_or(u64::MAX);
-    let mut command = Cmd::new();
+    let mut command = Cmd::with_capacity(WORDS, record.size_bytes() + OTHER_BYTES);
     if let (Some(id), 1..) = (&record.idempotency_key, remember) {
         command.arg("EVAL").arg(ONCE).arg(2).arg(format!("{}{id}", config.remember_prefix)).arg(&*key).arg(remember);
     }
-    for word in words {
-        command.arg(word);
-    }
+    push_words(&mut command, config, key.as_bytes(), record);
     Ok(command)
 }
 
-fn words(config: &RedisConfig, key: &[u8], record: &Record) -> Vec<Vec<u8>> {
-    let mut words: Vec<Vec<u8>> = Vec::new();
-    let mut push = |word: &[u8]| words.push(word.to_vec());
+fn push_words(command: &mut Cmd, config: &RedisConfig, key: &[u8], record: &Record) {
+    let mut push = |word: &[u8]| {
+        command.arg(word);
+    };
     match config.into {
         RedisInto::Stream { max_len } => {
             push(b"XADD");
@@ -70,5 +72,4 @@ fn words(config: &RedisConfig, key: &[u8], record: &Record) -> Vec<Vec<u8>> {
             }
         }
     }
-    words
 }

@@ -1,23 +1,39 @@
-//! The payload as JSON. Invariant: it is parsed at most once per record, however many fields are asked for.
+//! The payload as JSON. Invariant: it is gone through at most once per record, however many fields are asked for, and only
+//! members that are asked for become values: most of what a device sends is not.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::OnceLock;
 
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tidemill_core::Record;
 
 /// A record whose payload is read as JSON when a field is first asked for.
 #[derive(Debug)]
 pub struct Fields<'r> {
     record: &'r Record,
+    /// `None` inside when the payload is no JSON object.
+    members: OnceLock<Option<Vec<Member<'r>>>>,
     /// `None` inside when the payload is no JSON.
     payload: OnceLock<Option<Value>>,
+}
+
+/// A member of the payload's object.
+#[derive(Debug)]
+struct Member<'r> {
+    name: Cow<'r, str>,
+    text: &'r RawValue,
+    /// `None` inside when it is more than a value can hold: a number out of range, half a surrogate pair, too deep.
+    value: OnceLock<Option<Value>>,
 }
 
 impl<'r> Fields<'r> {
     /// A view of this record. Parses nothing yet.
     #[must_use]
     pub fn new(record: &'r Record) -> Self {
-        Self { record, payload: OnceLock::new() }
+        Self { record, members: OnceLock::new(), payload: OnceLock::new() }
     }
 
     /// The record.
@@ -36,6 +52,127 @@ impl<'r> Fields<'r> {
     /// payload is not JSON, the inner one that it has no such value.
     #[must_use]
     pub fn get(&self, pointer: &str) -> Option<Option<&Value>> {
-        self.payload().map(|payload| payload.pointer(pointer))
+        let (Some(members), Some(path)) = (self.members(), pointer.strip_prefix('/')) else {
+            return self.payload().map(|payload| payload.pointer(pointer));
+        };
+        let (name, _) = path.split_once('/').unwrap_or((path, ""));
+        let rest = &path[name.len()..];
+        let name = match name.contains('~') {
+            true => Cow::Owned(name.replace("~1", "/").replace("~0", "~")),
+            false => Cow::Borrowed(name),
+        };
+        // Of a name that comes twice the last one counts.
+        let Some(member) = members.iter().rev().find(|member| member.name == name) else { return Some(None) };
+        let value = member.value.get_or_init(|| serde_json::from_str(member.text.get()).ok());
+        value.as_ref().map(|value| value.pointer(rest))
+    }
+
+    fn members(&self) -> Option<&[Member<'r>]> {
+        let read = || {
+            let text = std::str::from_utf8(&self.record.payload).ok()?;
+            let mut parser = serde_json::Deserializer::from_str(text);
+            let members = parser.deserialize_map(Members).ok()?;
+            parser.end().ok().map(|()| members)
+        };
+        self.members.get_or_init(read).as_deref()
+    }
+}
+
+/// Visits an object.
+struct Members;
+
+impl<'r> Visitor<'r> for Members {
+    type Value = Vec<Member<'r>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'r>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::with_capacity(8);
+        while let Some(name) = object.next_key_seed(Name)? {
+            members.push(Member { name, text: object.next_value()?, value: OnceLock::new() });
+        }
+        Ok(members)
+    }
+}
+
+/// Visits the name of a member, which is copied only when it has escapes in it.
+struct Name;
+
+impl<'r> DeserializeSeed<'r> for Name {
+    type Value = Cow<'r, str>;
+
+    fn deserialize<D: Deserializer<'r>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'r> Visitor<'r> for Name {
+    type Value = Cow<'r, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, name: &'r str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            "[a/~\"\\\\é]{0,3}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map("[a01/~\"é]{0,2}", inner, 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_field_is_what_the_parsed_payload_has_at_its_pointer(
+            payload in json(), pointers in prop::collection::vec("(/([a01é]|~0|~1|\"){0,2}){0,3}|[a/]{0,2}", 1..6),
+        ) {
+            let record = Record::new(payload.to_string());
+            let fields = Fields::new(&record);
+            for pointer in pointers {
+                prop_assert_eq!(fields.get(&pointer), Some(payload.pointer(&pointer)), "{} in {}", pointer, payload);
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_name_that_comes_twice_the_last_one_counts() {
+        let record = Record::new(r#"{"a":{"b":1},"a":2}"#);
+        let fields = Fields::new(&record);
+        assert_eq!(fields.get("/a"), Some(Some(&json!(2))));
+        assert_eq!(fields.get("/a/b"), Some(None));
+    }
+
+    #[test]
+    fn what_is_no_json_has_no_fields() {
+        for payload in [&b"text"[..], b"{\"a\":1", b"{\"a\":1}x", b"{\"a\":1,}", b"{\"a\":1,\"b\":\"\xff\"}", b""] {
+            assert_eq!(Fields::new(&Record::new(payload)).get("/a"), None, "{payload:?}");
+        }
+        assert_eq!(Fields::new(&Record::new(r#"{"a":1e999,"b":1}"#)).get("/a"), None);
     }
 }

@@ -1,0 +1,97 @@
+//! Rows of a real ClickHouse: bare, a field read from the payload, rows of a batch as JSONEachRow packed and posted with
+//! reqwest.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::Client;
+use serde::{Deserialize, Serialize};
+use tidemill_core::{Record, Sink, SinkError};
+use tidemill_sinks::{Clickhouse, ClickhouseConfig, Column, ColumnSource, Identifier};
+use tidemill_testkit::server::{Ready, ServerProcess, ServerSpec};
+
+use super::contest::Contest;
+use super::http::{client, gzip, post};
+use crate::feed::Error;
+
+/// Batches of this server are meant to be large.
+const BATCH: u32 = 5000;
+
+/// `None` where there is no ClickHouse.
+pub(super) async fn contest() -> Result<Option<Contest>, Error> {
+    let spec = ServerSpec::new("clickhouse-server", "clickhouse-server")
+        .ports(2)
+        .ready(Ready::Http { port: 0, path: "/ping" })
+        .patience(Duration::from_secs(30))
+        .command(|place, command| {
+            let (directory, http, tcp) = (place.directory().display(), place.port(0), place.port(1));
+            let config = format!(
+                "<yandex><logger><level>warning</level><console>1</console></logger>
+                <listen_host>127.0.0.1</listen_host><http_port>{http}</http_port><tcp_port>{tcp}</tcp_port>
+                <path>{directory}/data/</path><tmp_path>{directory}/tmp/</tmp_path>
+                <mark_cache_size>10000000</mark_cache_size><users_config>users.xml</users_config>
+                <default_profile>default</default_profile><default_database>default</default_database></yandex>"
+            );
+            let users = "<yandex><profiles><default></default></profiles><users><default><password></password>
+                <networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default></users>
+                <quotas><default></default></quotas></yandex>";
+            let file = place.directory().join("config.xml");
+            // Where they cannot be written, the server says that they cannot be read.
+            _ = std::fs::write(&file, config);
+            _ = std::fs::write(place.directory().join("users.xml"), users);
+            command.arg(format!("--config-file={}", file.display()));
+        });
+    let Some(server) = ServerProcess::start_or_skip(spec).await else { return Ok(None) };
+    let url = format!("http://{}", server.addr());
+    let failed = |source| Error::because("create a table", source);
+    let create = "CREATE TABLE readings (topic String, celsius Float64, payload String) ENGINE = MergeTree \
+                  ORDER BY topic";
+    post(&client(), format!("{url}/"), None, create.into()).await.map_err(failed)?;
+    let name = |name| Identifier::new(name).map_err(|source| Error::because("name the table", source));
+    let columns = vec![
+        Column::new(name("topic")?, ColumnSource::Topic),
+        Column::new(name("celsius")?, ColumnSource::Field("/celsius".to_owned())),
+        Column::new(name("payload")?, ColumnSource::Payload),
+    ];
+    let mut config = ClickhouseConfig::new(&url, name("readings")?).columns(columns);
+    // The server of Debian is too old for tokens.
+    config.deduplicate = false;
+    let ours = move || Clickhouse::new(config.clone());
+    let insert = "INSERT%20INTO%20readings%20(topic,celsius,payload)%20FORMAT%20JSONEachRow";
+    let bare = move || Bare { client: client(), url: format!("{url}/?query={insert}") };
+    let contest = Contest::new("reqwest, JSONEachRow with gzip, a request per batch", ours, bare);
+    Ok(Some(contest.with_batch(BATCH).with_server(server)))
+}
+
+struct Bare {
+    client: Client,
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct Reading {
+    celsius: f64,
+}
+
+#[derive(Serialize)]
+struct Row<'r> {
+    topic: &'r str,
+    celsius: f64,
+    payload: &'r str,
+}
+
+#[async_trait]
+impl Sink for Bare {
+    async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
+        let mut lines = Vec::new();
+        for record in batch {
+            let Reading { celsius } = serde_json::from_slice(&record.payload).map_err(SinkError::batch_refused)?;
+            let topic = record.topic.as_ref().map_or("", |topic| topic.as_str());
+            let payload = std::str::from_utf8(&record.payload).map_err(SinkError::batch_refused)?;
+            serde_json::to_writer(&mut lines, &Row { topic, celsius, payload }).map_err(SinkError::batch_refused)?;
+            lines.push(b'\n');
+        }
+        let body = gzip(&lines).map_err(SinkError::unavailable)?;
+        post(&self.client, self.url.clone(), Some("gzip"), body).await
+    }
+}
