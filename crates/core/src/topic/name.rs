@@ -57,13 +57,14 @@ fn is_plain(name: &[u8]) -> bool {
     let Some(last) = name.last_chunk::<16>() else {
         return !name.is_empty() && !name.iter().fold(false, |odd, byte| odd | is_odd(*byte));
     };
-    let blocks = name.as_chunks::<16>().0;
-    name.len() <= MAX_LEN && !blocks.iter().fold(has_odd(last), |odd, block| odd | has_odd(block))
-}
-
-#[inline]
-fn has_odd(block: &[u8; 16]) -> bool {
-    block.iter().fold(0, |odd, byte| odd | u8::from(is_odd(*byte))) != 0
+    let mut odd = [0; 16];
+    for block in name.as_chunks::<16>().0.iter().chain([last]) {
+        // Lane by lane, so that it takes a few instructions for a whole block.
+        for (odd, byte) in odd.iter_mut().zip(block) {
+            *odd |= u8::from(is_odd(*byte));
+        }
+    }
+    name.len() <= MAX_LEN && u128::from_ne_bytes(odd) == 0
 }
 
 /// `+` and `#` differ in one bit.

@@ -154,17 +154,12 @@ impl Dispatcher {
     /// Starts or queues everything that came.
     fn take(&mut self, inbound: &mut Inbound) {
         self.tally.dropped(inbound.dropped);
-        if inbound.deliveries.is_empty() {
-            return;
-        }
-        let mut deliveries = inbound.deliveries.drain(..);
-        for burst in &inbound.bursts {
-            for delivery in deliveries.by_ref().take(burst.count) {
+        for (burst, deliveries) in &mut inbound.bursts {
+            for delivery in deliveries.drain(..) {
                 self.dispatch(delivery, *burst);
             }
             self.tally.end_burst(burst.at, &self.routes);
         }
-        debug_assert!(deliveries.next().is_none(), "bursts and deliveries disagree");
     }
 
     fn dispatch(&mut self, delivery: Delivery, burst: Burst) {
@@ -429,7 +424,7 @@ impl Dispatcher {
     fn abandon(mut self, inbound: &mut Inbound) {
         self.link.take_inbound(inbound);
         self.tally.dropped(inbound.dropped);
-        for delivery in inbound.deliveries.drain(..) {
+        for delivery in inbound.bursts.drain(..).flat_map(|(_, deliveries)| deliveries) {
             let mut spans = SmallVec::new();
             match self.router.route(delivery.topic.as_str(), &mut spans) {
                 Some(id) => self.tally.received(usize::from(id.0)),

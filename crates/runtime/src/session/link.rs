@@ -46,10 +46,9 @@ impl Ack {
     }
 }
 
-/// The deliveries of one read, and when it happened.
+/// When the deliveries of one read came.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Burst {
-    pub(crate) count: usize,
     pub(crate) at: Instant,
     pub(crate) wall: SystemTime,
 }
@@ -57,13 +56,24 @@ pub(crate) struct Burst {
 /// What the dispatcher takes at once.
 #[derive(Debug, Default)]
 pub(crate) struct Inbound {
-    pub(crate) deliveries: Vec<Delivery>,
-    pub(crate) bursts: Vec<Burst>,
+    /// The deliveries of each read. They stay in the vector that they were decoded into.
+    pub(crate) bursts: Vec<(Burst, Vec<Delivery>)>,
     /// QoS 0 events that were dropped for want of room.
     pub(crate) dropped: u64,
     /// No more deliveries will come.
     pub(crate) closed: bool,
 }
+
+/// Where one side leaves something for the other.
+#[derive(Debug, Default)]
+struct Inbox {
+    waiting: Inbound,
+    /// Vectors of earlier reads, emptied, at most [`SPARE`].
+    spare: Vec<Vec<Delivery>>,
+}
+
+/// So many vectors wait to be used again: more reads than a dispatcher that keeps up finds waiting.
+const SPARE: usize = 16;
 
 /// What the session takes at once.
 #[derive(Debug, Default)]
@@ -92,7 +102,7 @@ impl Finished {
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
-    inbound: Mutex<Inbound>,
+    inbound: Mutex<Inbox>,
     inbound_ready: Notify,
     finished: Mutex<Finished>,
     finished_ready: Notify,
@@ -118,34 +128,33 @@ impl Link {
             let mut inbound = lock(&self.inbound);
             // Without deliveries nothing would bound the bursts but the dispatcher's haste.
             if !deliveries.is_empty() {
-                inbound.bursts.push(Burst { count: deliveries.len(), at, wall });
+                let emptied = inbound.spare.pop().unwrap_or_default();
+                inbound.waiting.bursts.push((Burst { at, wall }, std::mem::replace(deliveries, emptied)));
             }
-            inbound.dropped += dropped;
-            if inbound.deliveries.is_empty() {
-                std::mem::swap(&mut inbound.deliveries, deliveries);
-            } else {
-                inbound.deliveries.append(deliveries);
-            }
+            inbound.waiting.dropped += dropped;
         }
         self.inbound_ready.notify_one();
     }
 
     /// Session: no more deliveries will come.
     pub(crate) fn close(&self) {
-        lock(&self.inbound).closed = true;
+        lock(&self.inbound).waiting.closed = true;
         self.inbound_ready.notify_one();
     }
 
     /// Dispatcher: exchanges everything that waits for the emptied buffers of the last time.
     pub(crate) fn take_inbound(&self, emptied: &mut Inbound) {
-        emptied.deliveries.clear();
-        emptied.bursts.clear();
         emptied.dropped = 0;
         self.taken.fetch_add(1, Ordering::Relaxed);
         let mut inbound = lock(&self.inbound);
-        emptied.closed = inbound.closed;
-        std::mem::swap(&mut *inbound, emptied);
-        inbound.closed = emptied.closed;
+        let room = SPARE.saturating_sub(inbound.spare.len());
+        inbound.spare.extend(emptied.bursts.drain(..).take(room).map(|(_, mut deliveries)| {
+            deliveries.clear();
+            deliveries
+        }));
+        emptied.closed = inbound.waiting.closed;
+        std::mem::swap(&mut inbound.waiting, emptied);
+        inbound.waiting.closed = emptied.closed;
     }
 
     /// Dispatcher: waits until there may be something to take. Cancel-safe.
@@ -160,7 +169,7 @@ impl Link {
 
     /// Whether deliveries wait that the dispatcher has not taken.
     pub(crate) fn has_inbound(&self) -> bool {
-        !lock(&self.inbound).deliveries.is_empty()
+        !lock(&self.inbound).waiting.bursts.is_empty()
     }
 
     /// Dispatcher and sinks: reports finished deliveries, leaving `done` empty.
