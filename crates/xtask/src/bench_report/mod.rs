@@ -11,10 +11,10 @@ mod sections;
 mod shapes;
 mod table;
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
-use std::fs;
 
 use crate::chart::target;
 use crate::checkout::Checkout;
@@ -185,7 +185,9 @@ fn write(checkout: &Checkout, document: &str, place: &str, text: &str) -> Result
     let path = checkout.root().join(document);
     let old = fs::read_to_string(&path).map_err(|e| Failure::because(format!("read {document}"), e))?;
     let new = document::fill(&old, place, text).ok_or_else(|| {
-        Failure::new(format!("{document} has no place for this: <!-- bench-report {place} --> and <!-- /bench-report -->"))
+        Failure::new(format!(
+            "{document} has no place for this: <!-- bench-report {place} --> and <!-- /bench-report -->"
+        ))
     })?;
     fs::write(&path, new).map_err(|e| Failure::because(format!("write {document}"), e))
 }

@@ -29,7 +29,9 @@ impl Shape {
             Self::Counted(what) => counted(what, only),
             Self::Sweep => sweep(&last_json(only)?),
             Self::Rebalance => rebalance(&last_json(only)?),
-            Self::Demo(broker) => demo(broker, &printed.iter().map(|text| last_json(text)).collect::<Option<Vec<_>>>()?),
+            Self::Demo(broker) => {
+                demo(broker, &printed.iter().map(|text| last_json(text)).collect::<Option<Vec<_>>>()?)
+            }
         }
     }
 }
@@ -39,9 +41,9 @@ fn last_json(printed: &str) -> Option<Value> {
 }
 
 fn counted(what: &str, printed: &str) -> Option<Vec<Block>> {
-    let rows = bench_gate::counted(what, printed)?.into_iter().map(|(name, instructions, allocations)| {
-        vec![name, format!("{instructions:.0}"), format!("{allocations:.3}")]
-    });
+    let rows = bench_gate::counted(what, printed)?
+        .into_iter()
+        .map(|(name, instructions, allocations)| vec![name, format!("{instructions:.0}"), format!("{allocations:.3}")]);
     let header = vec!["per event or publication", "instructions", "allocations"];
     Some(vec![Block::Table(Table { header, rows: rows.collect() })])
 }
@@ -73,7 +75,16 @@ fn sweep(value: &Value) -> Option<Vec<Block>> {
     };
     let rows = value["points"].as_array()?.iter().map(row).collect::<Option<_>>()?;
     let header = vec![
-        "broker", "instances", "window", "events/s", "p50 ms", "p99 ms", "worker cores", "broker cores", "windows", "lost",
+        "broker",
+        "instances",
+        "window",
+        "events/s",
+        "p50 ms",
+        "p99 ms",
+        "worker cores",
+        "broker cores",
+        "windows",
+        "lost",
         "bound",
     ];
     Some(vec![Block::Table(Table { header, rows })])
@@ -119,7 +130,8 @@ fn demo(broker: &str, runs: &[Value]) -> Option<Vec<Block>> {
     rates.sort_by(f64::total_cmp);
     let (first, last) = (rates.first()?, rates.last()?);
     let middle = rates.len() / 2;
-    let median = if rates.len().is_multiple_of(2) { f64::midpoint(rates[middle - 1], rates[middle]) } else { rates[middle] };
+    let median =
+        if rates.len().is_multiple_of(2) { f64::midpoint(rates[middle - 1], rates[middle]) } else { rates[middle] };
     let sum = |key: &str| -> Option<String> {
         Some(runs.iter().map(|run| run[key].as_u64()).sum::<Option<u64>>()?.to_string())
     };
@@ -151,7 +163,10 @@ mod tests {
             format!(r#"{{"events_per_s":{rate}.4,"lost":{lost},"duplicated":0,"out_of_order":1}}"#)
         };
         let shown = shown(Shape::Demo("embedded"), &[&run(3, 0), &run(1, 2), &run(7, 0)]);
-        assert!(shown.ends_with("| embedded | 3        | 1..7     | 3    | 2    | 0          | 3            |"), "{shown}");
+        assert!(
+            shown.ends_with("| embedded | 3        | 1..7     | 3    | 2    | 0          | 3            |"),
+            "{shown}"
+        );
     }
 
     #[test]

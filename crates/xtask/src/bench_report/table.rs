@@ -29,7 +29,10 @@ impl Table {
             format!("|{}\n", cells.collect::<String>())
         };
         let mut text = line(&self.header);
-        text.push_str(&format!("|{}\n", widths.iter().map(|width| format!("{}|", "-".repeat(width + 2))).collect::<String>()));
+        text.push_str(&format!(
+            "|{}\n",
+            widths.iter().map(|width| format!("{}|", "-".repeat(width + 2))).collect::<String>()
+        ));
         for row in &self.rows {
             text.push_str(&line(&row.iter().map(String::as_str).collect::<Vec<_>>()));
         }
