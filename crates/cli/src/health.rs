@@ -13,6 +13,7 @@ use clap::Args;
 use tidemill::Config;
 
 use crate::exit::{Failure, Outcome};
+use crate::terminal;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,10 +57,10 @@ pub(crate) fn run(args: &HealthArgs) -> Result<Outcome, Failure> {
         Failure::Run(format!("no answer from the admin server at {address}: {error}; is admin.enabled set?"))
     })?;
     if status == 200 {
-        println!("{}", text.trim_end());
+        terminal::line(text.trim_end())?;
         return Ok(Outcome::Good);
     }
-    eprintln!("{path} says {status}: {}", text.trim_end());
+    terminal::tell(&format!("{path} says {status}: {}", text.trim_end()));
     Ok(Outcome::Bad)
 }
 

@@ -51,6 +51,7 @@ use crate::figures::grouped;
 use crate::logs::{self, Filter};
 use crate::names;
 use crate::paint::Paint;
+use crate::terminal;
 
 /// Runs the demo.
 ///
@@ -113,9 +114,9 @@ async fn demo(args: &DemoArgs, mut plan: Plan, filter: Filter, alerts: &Alerts) 
     let Ran { end, status, first_ns } = result?;
 
     let report = report(&errand, status.dead_lettered, first_ns, alerts, &end)?;
-    eprintln!("{}", report.text(Paint::stderr()));
+    terminal::tell(&report.text(Paint::stderr()));
     if args.json {
-        println!("{}", report.json());
+        terminal::line(&report.json())?;
     }
     Ok(if report.is_good() { Outcome::Good } else { Outcome::Bad })
 }
@@ -144,7 +145,7 @@ async fn run_worker(
         }
         return Err(failure);
     }
-    eprintln!("{}", headline(&errand.plan));
+    terminal::tell(&headline(&errand.plan));
     let first_ns = errand.clock.ns();
     let watched = Watched { fleet, errand, worker: &worker, interrupted };
     let over = CancellationToken::new();

@@ -23,6 +23,7 @@ use super::output::{self, OutputArgs};
 use super::terminal::Bar;
 use crate::exit::{Failure, Outcome};
 use crate::paint::Paint;
+use crate::terminal;
 use account::Change;
 
 const EXAMPLES: &str = "\
@@ -155,7 +156,7 @@ pub(crate) async fn run(args: &RebalanceArgs, stop: CancellationToken) -> Result
         work: load.work,
         changes,
     };
-    eprintln!("{}", tell::text(&result, Paint::stderr()));
+    terminal::tell(&tell::text(&result, Paint::stderr()));
     if let Some(path) = &args.output.html {
         output::file(path, &page::html(&result))?;
     }

@@ -20,6 +20,7 @@ use super::terminal::Bar;
 use super::venue::Venue;
 use crate::exit::{Failure, Outcome};
 use crate::paint::Paint;
+use crate::terminal;
 use result::RunResult;
 
 const EXAMPLES: &str = "\
@@ -103,7 +104,7 @@ pub(crate) async fn run(args: &RunArgs, stop: CancellationToken) -> Result<Outco
     let verdict = bound::name(&measured.point(&setup), &[]);
     let result = RunResult::new(args, &setup, &measured, verdict);
 
-    eprintln!("{}", tell::text(&result, Paint::stderr()));
+    terminal::tell(&tell::text(&result, Paint::stderr()));
     write_files(args, &result, &measured)?;
     if args.output.json {
         output::json(&result)?;

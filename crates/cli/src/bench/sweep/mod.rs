@@ -20,6 +20,7 @@ use super::terminal::Bar;
 use super::venue::Venue;
 use crate::exit::{Failure, Outcome};
 use crate::paint::Paint;
+use crate::terminal;
 use advice::Recommended;
 use linear::Scaling;
 
@@ -129,7 +130,7 @@ pub(crate) async fn run(args: &SweepArgs, stop: CancellationToken) -> Result<Out
         scaling: linear::scaling(&points),
         points: judged.collect(),
     };
-    eprintln!("{}", tell::text(&result, Paint::stderr()));
+    terminal::tell(&tell::text(&result, Paint::stderr()));
     if let Some(path) = &args.output.html {
         output::file(path, &page::html(&result))?;
     }
