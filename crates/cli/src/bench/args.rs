@@ -224,6 +224,9 @@ impl LoadArgs {
         if rate == 0 && self.shape != Shape::Constant {
             return usage("--shape needs a --rate: as fast as possible has no shape".to_owned());
         }
+        if rate > 0 && self.ahead.is_some() {
+            return usage("--ahead bounds a load that has no rate: leave it or --rate out".to_owned());
+        }
         if size.warm_up > LONGEST || size.duration > LONGEST || (size.duration.is_zero() && size.count.is_none()) {
             return usage("--warm-up and --duration must lie between a moment and a day".to_owned());
         }

@@ -99,11 +99,11 @@ pub(crate) struct DemoArgs {
     pub(crate) patience: Duration,
     /// Plays the scene that groups are for: members join and leave one after another while events are published, and
     /// each has its even share
-    #[arg(long, conflicts_with_all = ["events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos"])]
+    #[arg(long, conflicts_with_all = ["events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos", "seed"])]
     pub(crate) scene: bool,
     /// Plays the same scene on an emulation of IBM Watson IoT Platform: a device publishes, and the members are three
     /// connections of one client ID, A:demo01:scene
-    #[arg(long, conflicts_with_all = ["broker", "broker_version", "events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos"])]
+    #[arg(long, conflicts_with_all = ["broker", "broker_version", "events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos", "seed"])]
     pub(crate) platform: bool,
     /// Writes the result to standard output, as one JSON object on the last line
     #[arg(long)]

@@ -54,7 +54,9 @@ fn system() -> Option<String> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?.trim_matches('"').to_owned();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    Some(format!("{name}, Linux {}", kernel.trim()))
+    // What follows is of one build of it.
+    let version = kernel.trim().split('-').next().unwrap_or_default();
+    Some(format!("{name}, Linux {version}"))
 }
 
 /// The version of a package in a lock file.

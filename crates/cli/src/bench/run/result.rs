@@ -140,7 +140,10 @@ impl RunResult {
         Self {
             command: "run".to_owned(),
             scenario: scenario(setup).to_string(),
-            ok: is_whole && load.refused == 0 && unconfirmed == 0 && (worker.handled > 0 || measured.stopped),
+            ok: is_whole
+                && load.sent.refused.is_empty()
+                && unconfirmed == 0
+                && (worker.handled > 0 || measured.stopped),
             stopped: measured.stopped,
             settings: Settings {
                 broker: args.broker.label().to_owned(),
@@ -165,7 +168,7 @@ impl RunResult {
             out_of_order: worker.out_of_order,
             dead_lettered: worker.dead_lettered,
             unconfirmed,
-            refused: load.refused,
+            refused: load.sent.refused(),
             events_per_s: rounded(measured.events_per_s(), 1),
             measured_s: rounded(worker.measured_ns as f64 / 1e9, 3),
             latency_ms: worker.latency.percentiles(),
@@ -190,6 +193,15 @@ impl RunResult {
             broker: measured.broker.map(|used| Cost::new(&used, worker.measured)),
             instances: instances.collect(),
             samples: worker.seconds.clone(),
+        }
+    }
+
+    /// What is right when nothing is wrong.
+    pub(crate) fn praise(&self) -> &'static str {
+        match (self.stopped, self.handled) {
+            (false, _) => "nothing was lost",
+            (true, 0) => "stopped before anything was handled",
+            (true, _) => "stopped early, and nothing was lost until then",
         }
     }
 
