@@ -33,7 +33,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use args::{DemoArgs, in_options};
+pub(crate) use args::DemoArgs;
 
 use alerts::Alerts;
 use args::Plan;
@@ -46,6 +46,7 @@ use verdict::Sums;
 use watch::{End, Watched};
 use worker::Running;
 
+use crate::connect::label;
 use crate::exit::{Failure, Outcome};
 use crate::figures::grouped;
 use crate::logs::{self, Filter};
@@ -236,7 +237,7 @@ fn headline(plan: &Plan) -> String {
         count(plan.events, "event", "events"),
         count(u64::from(plan.devices), "device", "devices"),
         if plan.embedded { "embedded broker" } else { &plan.mqtt.url },
-        args::label(plan.mqtt.version),
+        label(plan.mqtt.version),
         plan.qos.level(),
         count(u64::from(plan.instances), "instance", "instances")
     )

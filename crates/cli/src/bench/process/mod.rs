@@ -39,6 +39,8 @@ pub(crate) struct Link {
     pub(crate) username: Option<String>,
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) cert_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 impl Link {
@@ -52,6 +54,8 @@ impl Link {
         mqtt.username.clone_from(&self.username);
         mqtt.password_file.clone_from(&self.password_file);
         mqtt.tls.ca_file.clone_from(&self.ca_file);
+        mqtt.tls.cert_file.clone_from(&self.cert_file);
+        mqtt.tls.key_file.clone_from(&self.key_file);
         // A measurement wants to know soon that there is no broker, and to be back soon after it restarts.
         mqtt.connect_timeout = Duration::from_secs(5);
         mqtt.startup_timeout = Duration::from_secs(10);

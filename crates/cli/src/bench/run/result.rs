@@ -11,6 +11,7 @@ use super::super::stage::{Measured, Setup};
 use super::super::usage::{self, Used};
 use super::super::work::Work;
 use super::RunArgs;
+use crate::connect::label;
 use crate::figures::{ratio, rounded};
 
 /// See the module's description. Fields keep their names: results are compared over time.
@@ -147,7 +148,7 @@ impl RunResult {
             stopped: measured.stopped,
             settings: Settings {
                 broker: args.broker.label().to_owned(),
-                mqtt: label(setup).to_owned(),
+                mqtt: label(setup.load.link.version).to_owned(),
                 qos: setup.load.link.qos,
                 publishers: setup.load.publishers,
                 instances: setup.worker.instances,
@@ -230,12 +231,5 @@ fn scenario(setup: &Setup) -> Scenario {
         publishers: u64::from(setup.load.publishers),
         instances: u64::from(setup.worker.instances),
         rate: setup.load.schedule.map_or(0, |schedule| schedule.rate),
-    }
-}
-
-fn label(setup: &Setup) -> &'static str {
-    match setup.load.link.version {
-        tidemill::MqttVersion::V3_1_1 => "3.1.1",
-        _ => "5",
     }
 }
