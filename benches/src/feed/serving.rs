@@ -63,7 +63,7 @@ impl Serving {
     /// What it did, once it is over.
     pub(crate) fn finish(mut self, patience: Duration) -> Result<Served, Error> {
         self.is_over(patience)?;
-        self.served.clone().ok_or_else(|| Error::new("feed the client: the feed does not end"))
+        self.served.ok_or_else(|| Error::new("feed the client: the feed does not end"))
     }
 }
 
