@@ -165,8 +165,8 @@ pub(super) const SECTIONS: [Section; 10] = [
     Section {
         name: "sinks",
         about: "sinks beside the clients that they are built on",
-        limit: minutes(6),
-        runs: &[Run::new(Program::Sinks, &["--runs", "3", "--seconds", "1"], Shape::Printed)],
+        limit: minutes(8),
+        runs: &[Run::new(Program::Sinks, &["--runs", "5", "--time", "900ms"], Shape::Printed)],
     },
     Section {
         name: "sweep",
