@@ -1,10 +1,14 @@
-"""The job with FastStream. `faststream run faststream_peer:app` starts it."""
+"""The job with FastStream. `faststream run faststream_peer:app` starts it.
+
+It asks for no Receive Maximum: its MQTT library ends a connection on which the broker goes beyond one, as Mosquitto 2.0 does,
+and FastStream then waits for ever.
+"""
 
 from faststream import AckPolicy, FastStream
 from faststream.mqtt import MQTTBroker, QoS
-from tally import FILTER, GROUP, HOST, PORT, WINDOW, handle
+from tally import FILTER, GROUP, HOST, PORT, handle
 
-broker = MQTTBroker(f"mqtt://{HOST}:{PORT}", client_id="peer-faststream", receive_maximum=WINDOW, logger=None)
+broker = MQTTBroker(f"mqtt://{HOST}:{PORT}", client_id="peer-faststream", logger=None)
 app = FastStream(broker, logger=None)
 
 

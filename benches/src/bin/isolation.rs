@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use comfy_table::{Table, presets};
+use tidemill_benches::stats::{median, range};
 use tidemill_core::topic::TopicName;
 use tidemill_core::{Context, Event, Publication, ResultExt, handler_fn};
 use tidemill_runtime::{Config, Publisher, Route, Worker};
@@ -74,11 +75,7 @@ async fn main() -> Result<(), Failure> {
             rates.push(rate);
         }
     }
-    let median = |rates: &[f64]| {
-        let mut sorted = rates.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
-    };
+    let median = |rates: &[f64]| median(rates.iter().copied()).unwrap_or(f64::NAN);
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["scenario", "healthy events/s", "min..max", ": alone"]);
@@ -90,7 +87,7 @@ async fn main() -> Result<(), Failure> {
             .map_or(f64::NAN, |(_, rates)| median(rates))
     };
     for (scenario, rates) in SCENARIOS.iter().zip(&rates) {
-        let (low, high) = rates.iter().fold((f64::MAX, 0.0_f64), |(low, high), rate| (low.min(*rate), high.max(*rate)));
+        let (low, high) = range(rates.iter().copied()).unwrap_or_default();
         table.add_row([
             scenario.name.to_owned(),
             format!("{:.0}", median(rates)),

@@ -13,12 +13,14 @@ mod orchestrate;
 mod report;
 pub mod rusage;
 pub mod server;
+mod serving;
 
 pub use args::Args;
 pub use error::Error;
 pub use load::{FILTER, Load, PATTERN};
 pub use rusage::pin;
 pub use server::{Feed, Gate, ServeError};
+pub(crate) use serving::Serving;
 
 use args::Command;
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::clients::ClientName;
 use super::orchestrate::{Run, Setup};
+use crate::stats::{median, range};
 
 /// The versions of all dependencies, for the report.
 const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));
@@ -45,21 +46,20 @@ pub(super) fn summarize(clients: &[ClientName], runs: &[Run]) -> Vec<Summary> {
 
 fn summary(name: ClientName, runs: &[Run]) -> Option<Summary> {
     let of = |value: fn(&Run) -> f64| {
-        let mut values: Vec<f64> = runs.iter().filter(|run| run.client == name).map(value).collect();
-        values.sort_by(f64::total_cmp);
-        Some(Values { median: median(&values)?, range: [*values.first()?, *values.last()?] })
+        let values = || runs.iter().filter(|run| run.client == name).map(value);
+        let (low, high) = range(values())?;
+        Some(Values { median: median(values())?, range: [low, high] })
     };
     let rate = of(|run| run.measured.events as f64 / run.measured.wall_s)?;
     let cpu = of(|run| (run.measured.user_us + run.measured.system_us) / run.measured.events as f64)?;
-    let mut rss: Vec<u64> = runs.iter().filter(|run| run.client == name).map(|run| run.measured.peak_rss_kib).collect();
-    rss.sort_unstable();
+    let peaks = runs.iter().filter(|run| run.client == name).map(|run| run.measured.peak_rss_kib);
     Some(Summary {
         name,
         events_per_s: rate.median,
         user_us: of(|run| run.measured.user_us / run.measured.events as f64)?.median,
         system_us: of(|run| run.measured.system_us / run.measured.events as f64)?.median,
         cpu_us_per_event: cpu.median,
-        peak_rss_kib: rss.get(rss.len() / 2).copied().unwrap_or(0),
+        peak_rss_kib: peaks.max().unwrap_or(0),
         spread: Spread {
             name,
             events_per_s: rate.range,
@@ -74,13 +74,6 @@ fn summary(name: ClientName, runs: &[Run]) -> Option<Summary> {
 struct Values {
     median: f64,
     range: [f64; 2],
-}
-
-/// The median of sorted values; the mean of the middle two when their number is even.
-fn median(sorted: &[f64]) -> Option<f64> {
-    let middle = sorted.len() / 2;
-    let upper = *sorted.get(middle)?;
-    Some(if sorted.len().is_multiple_of(2) { f64::midpoint(sorted[middle - 1], upper) } else { upper })
 }
 
 /// Prints the summaries, as a table or as one line of JSON.

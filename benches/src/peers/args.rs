@@ -35,11 +35,21 @@ pub struct Args {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) window: u16,
     /// Events per second at which latencies are measured [default: half of what the slowest peer reached]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_rate)]
     pub(super) rate: Option<f64>,
+    /// Build and install the peers, and measure nothing
+    #[arg(long, conflicts_with_all = ["targets", "runs", "seconds", "window", "rate", "json"])]
+    pub(super) prepare: bool,
     /// End with one line of JSON instead of tables
     #[arg(long)]
     pub(super) json: bool,
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate >= 1.0 && rate.is_finite() => Ok(rate),
+        _ => Err("choose a number of events per second, at least 1".to_owned()),
+    }
 }
 
 impl Args {
@@ -70,12 +80,20 @@ impl Args {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     use super::Args;
 
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_rate_at_which_nothing_would_ever_be_due_is_refused() {
+        for rate in ["0", "-5", "0.001", "inf", "nan", "fast"] {
+            assert!(Args::try_parse_from(["peers".to_owned(), format!("--rate={rate}")]).is_err(), "{rate}");
+        }
+        assert!(Args::try_parse_from(["peers", "--rate", "5000"]).is_ok());
     }
 }

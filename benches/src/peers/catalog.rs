@@ -11,8 +11,8 @@ use serde::Serialize;
 pub(super) enum Peer {
     /// This project
     Tidemill,
-    /// This project with `runtime.io_threads = 0`: sessions beside the handlers
-    TidemillBeside,
+    /// This project with `runtime.io_threads = 1`: sessions on a thread of their own
+    TidemillApart,
     /// rumqttc, MQTT 5, acknowledging by hand
     Rumqttc,
     /// RustStream on rumqttc
@@ -33,7 +33,7 @@ impl Peer {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Tidemill => "tidemill",
-            Self::TidemillBeside => "tidemill-beside",
+            Self::TidemillApart => "tidemill-apart",
             Self::Rumqttc => "rumqttc",
             Self::Ruststream => "ruststream",
             Self::Paho => "paho",
@@ -47,7 +47,7 @@ impl Peer {
     /// Events per second on a raw feed, in order of magnitude: only the length of a run depends on it.
     pub(super) fn about_per_s(self) -> u64 {
         match self {
-            Self::Tidemill | Self::TidemillBeside => 1_500_000,
+            Self::Tidemill | Self::TidemillApart => 1_500_000,
             Self::Rumqttc | Self::Ruststream => 150_000,
             Self::Paho => 50_000,
             Self::Mqttjs | Self::MosquittoSub => 40_000,

@@ -31,7 +31,7 @@ impl Workshop {
     pub(super) fn prepare(&self, peer: Peer) -> Result<Recipe, Error> {
         match peer {
             Peer::Tidemill | Peer::Rumqttc | Peer::Paho => self.rust(peer.name(), &[]),
-            Peer::TidemillBeside => Ok(self.rust("tidemill", &[])?.env("TIDEMILL_RUNTIME__IO_THREADS", "0")),
+            Peer::TidemillApart => Ok(self.rust("tidemill", &[])?.env("TIDEMILL_RUNTIME__IO_THREADS", "1")),
             Peer::Ruststream => self.rust("ruststream", &["run"]),
             Peer::Mqttjs => self.node(),
             Peer::Aiomqtt => Ok(self.python()?.arg("aiomqtt_peer.py")),

@@ -21,7 +21,7 @@ pub use args::Args;
 use catalog::Peer;
 use install::Workshop;
 use report::{Report, Row};
-use target::{Load, Target};
+use target::{Load, Place, Target};
 
 /// Why something did not work, for people.
 #[derive(Debug)]
@@ -68,36 +68,52 @@ pub fn run(args: &Args) -> Result<(), Error> {
             Err(why) => report.not_run(peer, why.to_string()),
         }
     }
+    if args.prepare {
+        println!("{}", report.text());
+        return Ok(());
+    }
     for place in args.targets() {
         let target = Target::start(place)?;
-        let mut rates: Vec<f64> = Vec::new();
-        for run in 1..=args.runs {
-            for (peer, recipe) in &ready {
-                let load = Load { events: args.events_for(*peer, place), window: args.window, rate: None };
-                let outcome = target.measure(*peer, recipe, &load);
-                eprintln!("{place} {run}/{}  {}", args.runs, report::line(*peer, &outcome));
-                if let Ok(measured) = &outcome {
-                    rates.push(measured.events_per_s);
-                }
-                report.add(Row { place, peer: *peer, paced: false, outcome });
-            }
-        }
-        let slowest = rates.into_iter().fold(f64::INFINITY, f64::min);
+        let slowest = rounds(args, &target, place, &ready, None, &mut report);
         if !target.has_clock() || !slowest.is_finite() {
             continue;
         }
         // The same for all, and a load that each of them carries.
         let rate = args.rate.unwrap_or((slowest / 2.0).max(1.0));
         report.offered(place, rate);
-        for run in 1..=args.runs {
-            for (peer, recipe) in &ready {
-                let load = Load { events: args.paced_events(rate), window: args.window, rate: Some(rate) };
-                let outcome = target.measure(*peer, recipe, &load);
-                eprintln!("{place} at {rate:.0}/s {run}/{}  {}", args.runs, report::line(*peer, &outcome));
-                report.add(Row { place, peer: *peer, paced: true, outcome });
-            }
-        }
+        rounds(args, &target, place, &ready, Some(rate), &mut report);
     }
     println!("{}", if args.json { report.json() } else { report.text() });
     Ok(())
+}
+
+/// All peers in turn, then all again, flat out or at a rate. The slowest of them, in events per second.
+fn rounds(
+    args: &Args,
+    target: &Target,
+    place: Place,
+    ready: &[(Peer, process::Recipe)],
+    rate: Option<f64>,
+    report: &mut Report,
+) -> f64 {
+    let mut slowest = f64::INFINITY;
+    let mut failed: Vec<Peer> = Vec::new();
+    for run in 1..=args.runs {
+        for (peer, recipe) in ready {
+            // It has no figures here any more, however the next run goes.
+            if failed.contains(peer) {
+                continue;
+            }
+            let events = rate.map_or_else(|| args.events_for(*peer, place), |rate| args.paced_events(rate));
+            let outcome = target.measure(*peer, recipe, &Load { events, window: args.window, rate });
+            let load = rate.map_or_else(|| "flat out".to_owned(), |rate| format!("at {rate:.0}/s"));
+            eprintln!("{place} {load} {run}/{}  {}", args.runs, report::line(*peer, &outcome));
+            match &outcome {
+                Ok(measured) => slowest = slowest.min(measured.events_per_s),
+                Err(_) => failed.push(*peer),
+            }
+            report.add(Row { place, peer: *peer, paced: rate.is_some(), outcome });
+        }
+    }
+    slowest
 }

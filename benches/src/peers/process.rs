@@ -1,17 +1,24 @@
 //! A peer that runs: started on a core of its own, watched through `/proc`, and gone when it goes out of scope.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::Error;
+
+/// Lines of a peer's complaints that are kept.
+const KEPT: usize = 3;
+/// Longest wait for complaints of a peer that has ended.
+const COMPLAINS: Duration = Duration::from_millis(200);
 
 /// How a peer is run.
 #[derive(Clone, Debug)]
@@ -79,7 +86,11 @@ pub(super) struct Said {
 pub(super) struct Process {
     child: Child,
     said: Receiver<Said>,
+    complaints: Complaints,
 }
+
+/// The last lines of a standard error.
+type Complaints = Arc<Mutex<VecDeque<String>>>;
 
 impl Process {
     pub(super) fn start(recipe: &Recipe, job: &Job) -> Result<Self, Error> {
@@ -103,7 +114,7 @@ impl Process {
             .env("PEER_WINDOW", job.window.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| Error::new(format!("it cannot be started: {error}")))?;
         let Some(stdout) = child.stdout.take() else { return Err(Error::new("it has no standard output")) };
@@ -115,7 +126,24 @@ impl Process {
                 let _ = sender.send(words);
             }
         });
-        Ok(Self { child, said })
+        let complaints = Complaints::default();
+        if let Some(stderr) = child.stderr.take() {
+            let kept = Arc::clone(&complaints);
+            thread::spawn(move || keep_last(stderr, &kept));
+        }
+        Ok(Self { child, said, complaints })
+    }
+
+    /// An error with what the peer itself said last.
+    pub(super) fn explain(&self, error: &Error) -> Error {
+        thread::park_timeout(COMPLAINS);
+        let complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        let said: Vec<&str> = complaints.iter().map(String::as_str).collect();
+        if said.is_empty() {
+            Error::new(error.to_string())
+        } else {
+            Error::new(format!("{error}; it said: {}", said.join(" / ")))
+        }
     }
 
     /// Its last words, if they come in time.
@@ -158,6 +186,20 @@ impl Drop for Process {
     }
 }
 
+/// Reads to the end, so that a peer never waits for its words to be read.
+fn keep_last(stderr: impl Read, kept: &Complaints) {
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).trim().to_owned();
+        if !line.is_empty() {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push_back(line);
+            if kept.len() > KEPT {
+                kept.pop_front();
+            }
+        }
+    }
+}
+
 /// Reads until all events came.
 fn listen(stdout: ChildStdout, count_lines: bool, events: u64) -> Option<Said> {
     let mut lines = BufReader::with_capacity(1 << 20, stdout);
@@ -176,5 +218,23 @@ fn listen(stdout: ChildStdout, count_lines: bool, events: u64) -> Option<Said> {
         } else if let Ok(said) = serde_json::from_slice(&line) {
             return Some(said);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job() -> Job {
+        Job { port: 1, group: "g".to_owned(), filter: "f".to_owned(), events: 1, window: 1, core: 0 }
+    }
+
+    #[test]
+    fn a_peer_that_fails_is_quoted() {
+        let script = "for line in one two three four; do echo $line >&2; done; exit 1";
+        let process = Process::start(&Recipe::new("sh").args(["-c", script]), &job()).unwrap();
+        let error = process.said(Duration::from_secs(30)).unwrap_err();
+        let error = process.explain(&error).to_string();
+        assert_eq!(error, "it ended before all events came; it said: two / three / four");
     }
 }

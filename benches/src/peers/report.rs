@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::catalog::Peer;
 use super::target::Place;
 use super::{Error, Measured};
+use crate::stats::median;
 
 /// What came of one run.
 #[derive(Debug)]
@@ -118,7 +119,7 @@ fn summary<'r>(peer: Peer, rows: impl Iterator<Item = &'r Row>) -> Summary {
             Err(error) => return Summary { peer, values: Err(error.to_string()) },
         }
     }
-    let of = |value: fn(&Measured) -> Option<f64>| median(good.iter().filter_map(value).collect());
+    let of = |value: fn(&Measured) -> Option<f64>| median(good.iter().filter_map(value));
     let values = Measured {
         events_per_s: of(|run| Some(run.events_per_s)).unwrap_or(0.0),
         cpu_us_per_event: of(|run| Some(run.cpu_us_per_event)).unwrap_or(0.0),
@@ -128,11 +129,6 @@ fn summary<'r>(peer: Peer, rows: impl Iterator<Item = &'r Row>) -> Summary {
         p99_us: of(|run| run.p99_us),
     };
     Summary { peer, values: Ok(values) }
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
 
 fn table(summaries: &[Summary]) -> Table {

@@ -26,7 +26,7 @@ const PEER_CORE: usize = 1;
 /// Longest wait for a peer to subscribe: an interpreter has a lot to load.
 const SUBSCRIBE: Duration = Duration::from_secs(30);
 /// Longest wait for all events.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -117,27 +117,32 @@ impl Target {
         let filter = format!("plant/{run}/line/+/sensor/+/c");
         let job = Job { port, group, filter, events: load.events, window: load.window, core: PEER_CORE };
         let process = Process::start(recipe, &job)?;
-        let mut source = Source::connect(port)?;
-        let waited = Instant::now();
-        while !source.reaches_somebody(&topics[0])? {
-            if waited.elapsed() > SUBSCRIBE {
-                return Err(Error::new("it did not subscribe in time"));
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        // The first event has found it; what an interpreter still loads is not a part of the job.
-        thread::sleep(Duration::from_millis(300));
-        let (began, cpu_began) = (Instant::now(), process.cpu_us()?);
-        source.publish(&topics, load.events - 1, load.rate)?;
-        let said = process.said(PATIENCE)?;
-        let (took, cpu) = (began.elapsed(), process.cpu_us()? - cpu_began);
-        let timed = load.rate.is_some();
-        Ok(Measured {
-            p50_us: said.p50_us.filter(|_| timed),
-            p99_us: said.p99_us.filter(|_| timed),
-            ..measured(said.events - 1, took, cpu, &process)?
-        })
+        published(&process, port, &topics, load).map_err(|error| process.explain(&error))
     }
+}
+
+/// Publishes to a peer, once it is there.
+fn published(process: &Process, port: u16, topics: &[String], load: &Load) -> Result<Measured, Error> {
+    let mut source = Source::connect(port)?;
+    let waited = Instant::now();
+    while !source.reaches_somebody(&topics[0])? {
+        if waited.elapsed() > SUBSCRIBE {
+            return Err(Error::new("it did not subscribe in time"));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    // The first event has found it; what an interpreter still loads is not a part of the job.
+    thread::sleep(Duration::from_millis(300));
+    let (began, cpu_began) = (Instant::now(), process.cpu_us()?);
+    source.publish(topics, load.events - 1, load.rate)?;
+    let said = process.said(PATIENCE)?;
+    let (took, cpu) = (began.elapsed(), process.cpu_us()? - cpu_began);
+    let timed = load.rate.is_some();
+    Ok(Measured {
+        p50_us: said.p50_us.filter(|_| timed),
+        p99_us: said.p99_us.filter(|_| timed),
+        ..measured(said.events - 1, took, cpu, process)?
+    })
 }
 
 fn feed_to(recipe: &Recipe, load: &Load) -> Result<Measured, Error> {
@@ -177,6 +182,11 @@ fn fed(recipe: &Recipe, load: &Load, gate: &Gate, port: u16, over: impl Fn() -> 
         core: PEER_CORE,
     };
     let process = Process::start(recipe, &job)?;
+    streamed(&process, load, gate, over).map_err(|error| process.explain(&error))
+}
+
+/// Streams to a peer, once it is there.
+fn streamed(process: &Process, load: &Load, gate: &Gate, over: impl Fn() -> bool) -> Result<Measured, Error> {
     let waited = Instant::now();
     while !gate.is_subscribed() {
         if waited.elapsed() > SUBSCRIBE || over() {
@@ -198,7 +208,7 @@ fn fed(recipe: &Recipe, load: &Load, gate: &Gate, port: u16, over: impl Fn() -> 
         thread::sleep(TICK);
     };
     let cpu = process.cpu_us()? - cpu_began;
-    measured(load.events, took, cpu, &process)
+    measured(load.events, took, cpu, process)
 }
 
 fn measured(events: u64, took: Duration, cpu_us: f64, process: &Process) -> Result<Measured, Error> {

@@ -6,12 +6,8 @@
 mod client;
 mod taker;
 
-use std::io::Read;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
@@ -26,7 +22,8 @@ pub use client::Who;
 
 use crate::callgrind::{self, Cost};
 use crate::feed::rusage::Measured;
-use crate::feed::{Error, Feed, Load};
+use crate::feed::{Error, Load, Serving};
+use crate::stats::{median, range};
 use taker::Taker;
 
 const EXAMPLES: &str = "\
@@ -125,7 +122,6 @@ fn parse_qos(text: &str) -> Result<QoS, String> {
 const COUNTED: [u64; 2] = [20_000, 120_000];
 /// How long one run may take, under valgrind too.
 const PATIENCE: Duration = Duration::from_secs(120);
-const TICK: Duration = Duration::from_millis(5);
 
 /// Runs what the command line asks for.
 ///
@@ -154,11 +150,10 @@ fn measure(options: &RunArgs, who: &[Who]) -> Result<(), Error> {
     table.set_header(["who", "publications/s", "min..max", "CPU us", "peak KiB"]);
     let mut results = Vec::new();
     for (who, runs) in who.iter().zip(&runs) {
-        let rates = sorted(runs.iter().map(rate));
-        let cpu = sorted(runs.iter().map(|run| (run.user_us + run.system_us) / run.events as f64));
-        let (rate, cpu) = (rates[rates.len() / 2], cpu[cpu.len() / 2]);
+        let cpu = runs.iter().map(|run| (run.user_us + run.system_us) / run.events as f64);
+        let (Some(cpu), Some((low, high))) = (median(cpu), range(runs.iter().map(rate))) else { continue };
+        let rate = median(runs.iter().map(rate)).unwrap_or(low);
         let peak = runs.iter().map(|run| run.peak_rss_kib).max().unwrap_or_default();
-        let (low, high) = (rates[0], rates[rates.len() - 1]);
         table.add_row([
             who.name().to_owned(),
             format!("{rate:.0}"),
@@ -172,19 +167,14 @@ fn measure(options: &RunArgs, who: &[Who]) -> Result<(), Error> {
     Ok(())
 }
 
-fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut sorted: Vec<f64> = numbers.collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted
-}
-
 fn rate(measured: &Measured) -> f64 {
     measured.events as f64 / measured.wall_s
 }
 
 fn count(options: &RunArgs, who: &[Who]) -> Result<(), Error> {
     callgrind::require()?;
-    let folder = callgrind::folder(&program()?)?;
+    let program = std::env::current_exe().map_err(|source| Error::because("find this program", source))?;
+    let folder = callgrind::folder(&program)?;
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["who", "instructions/publication", "allocations/publication", "profile"]);
@@ -221,10 +211,6 @@ fn print(mut table: Table, result: &Value, as_json: bool) {
     println!("{table}");
 }
 
-fn program() -> Result<std::path::PathBuf, Error> {
-    std::env::current_exe().map_err(|source| Error::because("find this program", source))
-}
-
 /// One publisher once. `wrapper` is a program, with its arguments, that it runs under.
 fn run_once(options: &RunArgs, who: Who, events: u64, wrapper: &[std::ffi::OsString]) -> Result<Measured, Error> {
     let (taker, broker);
@@ -238,26 +224,27 @@ fn run_once(options: &RunArgs, who: Who, events: u64, wrapper: &[std::ffi::OsStr
             broker.addr
         }
     };
-    let feed = if who == Who::Handlers { Some(FeedThread::start(options, events)?) } else { None };
+    let mut feed = if who == Who::Handlers { Some(feed(options, events)?) } else { None };
     let client = ClientArgs {
         who,
         addr,
-        events_from: feed.as_ref().map(|feed| feed.addr),
+        events_from: feed.as_ref().map(Serving::addr),
         events,
         qos: options.qos,
         payload: options.payload,
         window: options.window,
     };
-    let program = program()?;
-    let mut words = wrapper.iter().map(AsRef::as_ref).chain([program.as_path().as_os_str()]);
-    let mut command = Command::new(words.next().unwrap_or_default());
-    command.args(words).args(client.to_args()).stdin(Stdio::null()).stdout(Stdio::piped());
-    let child = command.spawn().map_err(|source| Error::because(format!("start {}", who.name()), source))?;
-    let measured = outcome(Guard(child), who)?;
+    let measured = crate::client::run(who.name(), wrapper, &client.to_args(), feed.as_mut(), PATIENCE)?;
     match feed {
-        Some(feed) => feed.finish().map(|()| measured),
+        Some(feed) => feed.finish(PATIENCE).map(|_| measured),
         None => Ok(measured),
     }
+}
+
+/// The events of a worker.
+fn feed(options: &RunArgs, events: u64) -> Result<Serving, Error> {
+    let load = Load { events, qos: QoS::AtLeastOnce, window: options.window, payload: options.payload, topics: 64 };
+    Serving::start(load, PATIENCE, &[])
 }
 
 impl ClientArgs {
@@ -273,75 +260,6 @@ impl ClientArgs {
         option("--payload", self.payload.to_string());
         option("--window", self.window.to_string());
         words
-    }
-}
-
-/// Ends the process when it goes out of scope.
-struct Guard(Child);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // Both fail only when the process is gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn outcome(mut child: Guard, who: Who) -> Result<Measured, Error> {
-    let name = who.name();
-    let mut waited = Duration::ZERO;
-    let status = loop {
-        let status = child.0.try_wait().map_err(|source| Error::because(format!("wait for {name}"), source))?;
-        if let Some(status) = status {
-            break status;
-        }
-        thread::park_timeout(TICK);
-        waited += TICK;
-        if waited > PATIENCE {
-            return Err(Error::new(format!("run {name}: it does not end within {PATIENCE:?}")));
-        }
-    };
-    if !status.success() {
-        return Err(Error::new(format!("run {name}: {status}; its last words stand above")));
-    }
-    let mut line = String::new();
-    if let Some(mut stdout) = child.0.stdout.take() {
-        stdout.read_to_string(&mut line).map_err(|source| Error::because(format!("read from {name}"), source))?;
-    }
-    serde_json::from_str(line.trim()).map_err(|source| Error::because(format!("read the result of {name}"), source))
-}
-
-/// The feed of a worker's events, on a thread of its own.
-struct FeedThread {
-    addr: SocketAddr,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<(), Error>>>,
-}
-
-impl FeedThread {
-    fn start(options: &RunArgs, events: u64) -> Result<Self, Error> {
-        let failed = |source| Error::because("feed the worker", source);
-        let load = Load { events, qos: QoS::AtLeastOnce, window: options.window, payload: options.payload, topics: 64 };
-        let feed = Feed::bind(load, PATIENCE).map_err(failed)?;
-        let addr = feed.addr().map_err(failed)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || feed.serve(&stopped).map(drop).map_err(failed));
-        Ok(Self { addr, stop, thread: Some(thread) })
-    }
-
-    fn finish(mut self) -> Result<(), Error> {
-        let ended = self.thread.take().map(JoinHandle::join);
-        ended.unwrap_or(Ok(Ok(()))).unwrap_or_else(|_| Err(Error::new("feed the worker: it panicked")))
-    }
-}
-
-impl Drop for FeedThread {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
+use super::account::{self, Mark, Sums};
 use super::args::Args;
 use super::broker::Server;
 use super::load::Load;
@@ -49,7 +50,8 @@ pub(super) struct Autoscaling {
     pub(super) target: f64,
     pub(super) looks: Vec<Look>,
     pub(super) published: u64,
-    pub(super) handled: u64,
+    pub(super) lost: u64,
+    pub(super) duplicated: u64,
 }
 
 impl Autoscaling {
@@ -57,7 +59,7 @@ impl Autoscaling {
     pub(super) fn is_ok(&self) -> bool {
         let above = self.looks.first().is_some_and(|look| look.saturation > self.target);
         let below = self.looks.last().is_some_and(|look| look.saturation <= self.target * (1.0 + TOLERANCE));
-        above && below && self.handled >= self.published
+        above && below && self.lost == 0 && self.duplicated == 0
     }
 }
 
@@ -86,7 +88,13 @@ pub(super) async fn play(args: &Args, server: &Server) -> Result<Autoscaling, Er
     let setting = Setting { window: args.autoscale_window, instances: 1, work: args.autoscale_work, durable: false };
     let template = scene::template(directory.path(), server, &setting)?;
     let journals = template.journals.clone();
+    // Lines, which are quickly counted: near enough for a rate. The account at the end is of every event.
     let handled = || journal::lines(&journals).map_err(|error| Error::because("read the journals", error));
+    let account = |published| -> Result<Sums, Error> {
+        let journals = journal::read_all(&journals).map_err(|error| Error::because("read the journals", error))?;
+        let whole = account::sums(published, &[Mark { sent: 0, at_ns: 0 }], &journals);
+        Ok(whole.first().copied().unwrap_or_default())
+    };
     let mut workload = Workload::new(template, args.grace);
     workload.scale(limits.0).await?;
     let load = Load::start(server, args.autoscale_rate)?;
@@ -115,10 +123,11 @@ pub(super) async fn play(args: &Args, server: &Server) -> Result<Autoscaling, Er
     }
     let published = load.stop().await?;
     let since = Instant::now();
-    while handled()? < published && since.elapsed() < WORK_OFF {
+    while account(published)?.lost > 0 && since.elapsed() < WORK_OFF {
         sleep(SCRAPE).await;
     }
     workload.scale(0).await?;
+    let Sums { lost, duplicated, .. } = account(published)?;
     Ok(Autoscaling {
         rate: args.autoscale_rate,
         window: args.autoscale_window,
@@ -126,7 +135,8 @@ pub(super) async fn play(args: &Args, server: &Server) -> Result<Autoscaling, Er
         target,
         looks,
         published,
-        handled: handled()?,
+        lost,
+        duplicated,
     })
 }
 
@@ -161,6 +171,17 @@ mod tests {
     fn a_metric_near_its_target_changes_nothing() {
         assert_eq!(desired(5, 0.65, 0.6, (2, 10)), 5);
         assert_eq!(desired(5, 0.55, 0.6, (2, 10)), 5);
+    }
+
+    #[test]
+    fn an_event_that_came_twice_does_not_stand_for_one_that_is_lost() {
+        let look = |saturation| Look { replicas: 2, saturation, handled_per_s: 1.0, desired: 2 };
+        let looks = vec![look(1.0), look(0.5)];
+        let good =
+            Autoscaling { rate: 1, window: 1, work_ms: 1, target: 0.6, looks, published: 2, lost: 0, duplicated: 0 };
+        assert!(good.is_ok());
+        assert!(!Autoscaling { lost: 1, duplicated: 1, ..good.clone() }.is_ok());
+        assert!(!Autoscaling { duplicated: 1, ..good }.is_ok());
     }
 
     #[test]

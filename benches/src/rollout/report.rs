@@ -78,8 +78,8 @@ impl Report {
                 ]);
             }
             parts.push(format!(
-                "{table}\n{} events/s offered, {} ms per event, windows of {}; {} of {} events handled.",
-                scaling.rate, scaling.work_ms, scaling.window, scaling.handled, scaling.published
+                "{table}\n{} events/s offered, {} ms per event, windows of {}; of {} events {} lost, {} duplicated.",
+                scaling.rate, scaling.work_ms, scaling.window, scaling.published, scaling.lost, scaling.duplicated
             ));
         }
         parts.push(if self.is_ok() { "OK".to_owned() } else { "FAILED".to_owned() });

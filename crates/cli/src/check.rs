@@ -12,6 +12,7 @@ use tidemill::Config;
 use tidemill::config::{ConfigErrors, ConfigProblem, ProcessEnv};
 
 use crate::paint::Paint;
+use crate::terminal;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,18 +49,18 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     if args.json {
         // A closed pipe is no reason to change the verdict.
         if let Ok(text) = serde_json::to_string(&Report::of(&findings)) {
-            println!("{text}");
+            let _ = terminal::line(&text);
         }
     } else {
         let paint = Paint::stderr();
         for problem in &findings.warnings {
-            eprintln!("{} {problem}", paint.strong("warning:"));
+            terminal::tell(&format!("{} {problem}", paint.strong("warning:")));
         }
         for problem in &findings.errors {
-            eprintln!("{} {problem}", paint.bad("error:"));
+            terminal::tell(&format!("{} {problem}", paint.bad("error:")));
         }
         if findings.errors.is_empty() {
-            eprintln!("{}", paint.good("a worker can start with this configuration"));
+            terminal::tell(&paint.good("a worker can start with this configuration"));
         }
     }
     if findings.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(UNUSABLE) }

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tidemill::config::MqttConfig;
-use tidemill::{Config, Connector};
-use tidemill_testkit::wire::v5;
+use tidemill::{Config, Connector, MqttVersion};
+use tidemill_testkit::wire::{self, v5};
 
 use crate::exit::Failure;
 
@@ -85,12 +85,51 @@ impl ConnectArgs {
     }
 }
 
+/// MQTT versions as they are written on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Version {
+    // No doc comments here: they would turn the whole help into its long form.
+    #[value(name = "5", alias = "5.0")]
+    V5,
+    #[value(name = "3.1.1", alias = "3")]
+    V3_1_1,
+}
+
+impl Version {
+    /// As the library has it.
+    pub(crate) fn mqtt(self) -> MqttVersion {
+        match self {
+            Self::V5 => MqttVersion::V5,
+            Self::V3_1_1 => MqttVersion::V3_1_1,
+        }
+    }
+
+    /// As packets have it.
+    pub(crate) fn wire(self) -> wire::Version {
+        match self {
+            Self::V5 => wire::Version::V5,
+            Self::V3_1_1 => wire::Version::V4,
+        }
+    }
+}
+
+/// A version as it is written on the command line.
+pub(crate) fn label(version: MqttVersion) -> &'static str {
+    match version {
+        MqttVersion::V3_1_1 => "3.1.1",
+        _ => "5",
+    }
+}
+
 /// What the library says about its configuration keys, in terms of the options that set them.
 pub(crate) fn in_options(text: &str) -> String {
-    const OPTIONS: [(&str, &str); 6] = [
+    // A key that begins with another one stands before it.
+    const OPTIONS: [(&str, &str); 8] = [
         ("mqtt.url", "--broker"),
+        ("mqtt.version", "--broker-version"),
         ("mqtt.username", "--username"),
         ("mqtt.password_file", "--password-file"),
+        ("mqtt.password", "--password-file"),
         ("mqtt.tls.ca_file", "--ca-file"),
         ("mqtt.tls.cert_file", "--cert-file"),
         ("mqtt.tls.key_file", "--key-file"),

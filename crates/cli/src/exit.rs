@@ -5,6 +5,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::paint::Paint;
+use crate::terminal;
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 64;
@@ -41,7 +42,7 @@ pub(crate) fn of(result: Result<Outcome, Failure>) -> ExitCode {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::Bad) => ExitCode::from(FAILED),
         Err(failure) => {
-            eprintln!("{} {failure}", Paint::stderr().bad("error:"));
+            terminal::tell(&format!("{} {failure}", Paint::stderr().bad("error:")));
             ExitCode::from(match failure {
                 Failure::Usage(_) => USAGE,
                 Failure::Run(_) => FAILED,

@@ -7,12 +7,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tidemill::Config;
 
 use crate::exit::{Failure, Outcome};
+use crate::terminal;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,7 +24,7 @@ Examples:
 Exit codes: 0 it is well, 1 it is not or does not answer, 64 wrong usage.";
 
 /// More than the longest answer.
-const MAX_ANSWER_BYTES: u64 = 64 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Arguments of `tidemill health`.
 #[derive(Args, Debug)]
@@ -35,7 +36,7 @@ pub(crate) struct HealthArgs {
     /// The admin server [default: where the worker's configuration has it, on the loopback interface]
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<SocketAddr>,
-    /// How long the answer may take
+    /// How long all of it may take: connecting, asking, the whole answer
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = timeout)]
     timeout: Duration,
 }
@@ -56,10 +57,10 @@ pub(crate) fn run(args: &HealthArgs) -> Result<Outcome, Failure> {
         Failure::Run(format!("no answer from the admin server at {address}: {error}; is admin.enabled set?"))
     })?;
     if status == 200 {
-        println!("{}", text.trim_end());
+        terminal::line(text.trim_end())?;
         return Ok(Outcome::Good);
     }
-    eprintln!("{path} says {status}: {}", text.trim_end());
+    terminal::tell(&format!("{path} says {status}: {}", text.trim_end()));
     Ok(Outcome::Bad)
 }
 
@@ -86,15 +87,25 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// Status and body of a GET. Each step, not the sum, is bounded by `patience`, and the answer's size is.
+/// Status and body of a GET. All of it together is bounded by `patience`, and the answer's size is.
 fn ask(address: SocketAddr, path: &str, patience: Duration) -> io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&address, patience)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
+    let deadline = Deadline::after(patience);
+    let mut stream = TcpStream::connect_timeout(&address, deadline.left()?)?;
+    stream.set_write_timeout(Some(deadline.left()?))?;
     // In one piece: a server may answer and close after the first.
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer)?;
+    let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
+    while answer.len() < MAX_ANSWER_BYTES {
+        stream.set_read_timeout(Some(deadline.left()?))?;
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => answer.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // That is how a read says that its time is over.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
+            Err(error) => return Err(error),
+        }
+    }
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let mut words = head.lines().next().unwrap_or_default().split(' ');
@@ -105,9 +116,47 @@ fn ask(address: SocketAddr, path: &str, patience: Duration) -> io::Result<(u16, 
     }
 }
 
+/// The end of a wait of several steps.
+#[derive(Clone, Copy, Debug)]
+struct Deadline(Instant);
+
+#[expect(clippy::disallowed_methods, reason = "there is no runtime here whose time could be paused")]
+impl Deadline {
+    fn after(patience: Duration) -> Self {
+        Self(Instant::now() + patience)
+    }
+
+    /// What is left of it, more than nothing.
+    fn left(self) -> io::Result<Duration> {
+        let left = self.0.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
+
+    #[test]
+    fn a_server_that_drips_does_not_get_more_time_for_every_byte() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut answer = b"HTTP/1.1 200 OK\r\n\r\n".iter().chain(std::iter::repeat(&b'.'));
+            // Until nobody listens any more.
+            while stream.write_all(&[*answer.next().unwrap()]).is_ok() {
+                thread::park_timeout(Duration::from_millis(50));
+            }
+        });
+        let began = Deadline::after(Duration::from_secs(60));
+        let error = ask(address, "/livez", Duration::from_millis(400)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.left().unwrap() > Duration::from_secs(40));
+    }
 
     #[test]
     fn an_address_that_means_every_interface_is_asked_on_the_loopback_one() {

@@ -143,26 +143,38 @@ const NEEDS: [Need; 17] = [
 
 /// What is still missing after [`install`].
 #[derive(Debug)]
-pub(crate) struct Missing(Vec<&'static Need>);
+pub(crate) struct Missing {
+    needs: Vec<&'static Need>,
+    /// Packages that this system would not install.
+    uninstallable: Vec<&'static str>,
+}
 
 impl Missing {
     /// Whether continuous integration cannot do without it.
     pub(crate) fn any_required(&self) -> bool {
-        self.0.iter().any(|need| need.required)
+        self.needs.iter().any(|need| need.required)
     }
 
     /// One line per missing program, and the command that installs them all; nothing when nothing is missing.
     pub(crate) fn advice(&self) -> Vec<String> {
         let mut lines: Vec<String> =
-            self.0.iter().map(|need| format!("{} is missing: {}", need.program, need.purpose)).collect();
-        if !lines.is_empty() {
-            lines.push(format!("install on Debian with: sudo apt-get install {}", self.packages().join(" ")));
+            self.needs.iter().map(|need| format!("{} is missing: {}", need.program, need.purpose)).collect();
+        let mut packages = self.packages();
+        packages.retain(|package| !self.uninstallable.contains(package));
+        if !packages.is_empty() {
+            lines.push(format!("install on Debian with: sudo apt-get install {}", packages.join(" ")));
+        }
+        if !self.uninstallable.is_empty() {
+            lines.push(format!(
+                "this system has no package {}, or could not install it: see what apt-get said",
+                self.uninstallable.join(", ")
+            ));
         }
         lines
     }
 
     fn packages(&self) -> Vec<&'static str> {
-        self.0.iter().map(|need| need.package).collect()
+        self.needs.iter().map(|need| need.package).collect()
     }
 }
 
@@ -177,21 +189,25 @@ pub(crate) fn look() -> Missing {
 /// Installs what is missing if this machine lets us, and returns what is missing after that.
 pub(crate) fn install() -> Result<Missing, Failure> {
     let before = look();
-    if before.0.is_empty() {
+    if before.needs.is_empty() {
         return Ok(before);
     }
     let Some(prefix) = privilege()? else { return Ok(before) };
-    let mut install = vec!["apt-get", "install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"];
-    install.extend(before.packages());
+    let packages = before.packages();
+    let install = |packages: &[&str]| {
+        let head = ["apt-get", "install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"];
+        privileged(prefix, &[&head, packages].concat())
+    };
     let update = ["apt-get", "update", "--quiet"];
     // A machine that never fetched the lists knows no package, one with old lists asks for files that are gone.
-    let fresh = has_package_lists() && privileged(prefix, &install)?;
-    if !fresh && privileged(prefix, &update)? {
-        privileged(prefix, &install)?;
+    let mut good = has_package_lists() && install(&packages)?;
+    if !good {
+        good = privileged(prefix, &update)? && install(&packages)?;
     }
-    let after = look();
+    let failed = if good { Vec::new() } else { one_by_one(&packages, |package| install(&[package]))? };
+    let after = Missing { uninstallable: failed, ..look() };
     if Path::new("/run/systemd/system").exists() {
-        for service in before.0.iter().filter_map(|need| need.service) {
+        for service in before.needs.iter().filter_map(|need| need.service) {
             // The package switches its service on for the next start of the machine; only the program was wanted.
             privileged(prefix, &["systemctl", "disable", "--quiet", service])?;
         }
@@ -200,7 +216,22 @@ pub(crate) fn install() -> Result<Missing, Failure> {
 }
 
 fn missing(has: impl Fn(&str) -> bool) -> Missing {
-    Missing(NEEDS.iter().filter(|need| !has(need.program)).collect())
+    Missing { needs: NEEDS.iter().filter(|need| !has(need.program)).collect(), uninstallable: Vec::new() }
+}
+
+/// Installs each package alone: together they are all refused when the system does not know one of them. Gives those
+/// that could not be.
+fn one_by_one<'p>(
+    packages: &[&'p str],
+    mut install: impl FnMut(&str) -> Result<bool, Failure>,
+) -> Result<Vec<&'p str>, Failure> {
+    let mut failed = Vec::new();
+    for package in packages {
+        if !install(package)? {
+            failed.push(*package);
+        }
+    }
+    Ok(failed)
 }
 
 /// How to run a command as root without being asked for anything; `None` where that is impossible.
@@ -256,6 +287,24 @@ mod tests {
             ]
         );
         assert!(missing.any_required());
+    }
+
+    #[test]
+    fn a_package_that_the_system_does_not_know_keeps_no_other_away_and_is_named() {
+        let mut asked = Vec::new();
+        let failed = one_by_one(&["influxdb", "clickhouse-server", "valgrind"], |package| {
+            asked.push(package.to_owned());
+            Ok(package != "clickhouse-server")
+        });
+        assert_eq!(asked, ["influxdb", "clickhouse-server", "valgrind"]);
+        let missing = Missing { uninstallable: failed.unwrap(), ..missing(|program| program != "clickhouse-server") };
+        assert_eq!(
+            missing.advice(),
+            [
+                "clickhouse-server is missing: the clickhouse sink",
+                "this system has no package clickhouse-server, or could not install it: see what apt-get said",
+            ]
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! gets the [`Checkout`] it works on and answers with an exit code; only what stops it altogether is a [`Failure`].
 
 mod bench_gate;
+mod bench_report;
 mod chart;
 mod checkout;
 mod counts;
@@ -31,6 +32,7 @@ Examples:
   cargo xtask test --no-install                without touching the system's packages
   cargo xtask chart --update                   the README of the chart, after a change of its values
   cargo xtask bench-gate                       instructions and allocations per event against the baseline
+  cargo xtask bench-report --only feed,demo    measures anew, and writes the figures into docs/benchmarks.md
   cargo xtask image --bin example-01-hello     an OCI image of a worker";
 
 #[derive(Parser, Debug)]
@@ -48,6 +50,8 @@ enum Task {
     Chart(chart::Args),
     /// Compare what an event costs with the committed baseline, under valgrind
     BenchGate(bench_gate::Args),
+    /// Run every benchmark, and write the figures into the documents
+    BenchReport(bench_report::Args),
     /// Build an OCI image of a worker, without a container engine
     Image(image::Args),
 }
@@ -68,6 +72,7 @@ fn run(task: Task) -> Result<ExitCode, Failure> {
         Task::Test(args) => test::run(&checkout, &args),
         Task::Chart(args) => chart::run(&checkout, &args),
         Task::BenchGate(args) => bench_gate::run(&checkout, &args),
+        Task::BenchReport(args) => bench_report::run(&checkout, &args),
         Task::Image(args) => image::run(&checkout, &args),
     }
 }

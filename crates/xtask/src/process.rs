@@ -5,7 +5,7 @@
 //! rebuild of everything above them.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
@@ -23,7 +23,7 @@ pub(crate) fn in_ci() -> bool {
 }
 
 /// The folders in which programs are looked for: the search path and what it lacks of [`SERVER_FOLDERS`].
-fn search_path() -> Vec<PathBuf> {
+pub(crate) fn search_path() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> =
         env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
     for folder in SERVER_FOLDERS.map(PathBuf::from) {
@@ -48,9 +48,15 @@ pub(crate) fn makes_python_environments() -> bool {
 
 /// A cargo command in the root of the checkout, with the lock file as it stands when in continuous integration.
 pub(crate) fn cargo(checkout: &Checkout, arguments: &[&str]) -> Command {
-    let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = clean(checkout, &env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    command.args(arguments);
+    command
+}
+
+/// A command in the root of the checkout, without what `cargo run` gave to this program.
+pub(crate) fn clean(checkout: &Checkout, program: &OsStr) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(checkout.root()).stdin(Stdio::null());
+    command.current_dir(checkout.root()).stdin(Stdio::null());
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(comes_from_cargo_run) {
             command.env_remove(name);

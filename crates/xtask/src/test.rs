@@ -14,7 +14,7 @@ use crate::steps::{Setup, Step};
 /// Options of `cargo xtask test`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Leave out what seldom breaks while you work: doc tests, docs, dependencies
+    /// Leave out what seldom breaks while you work: doc tests, the chart, docs, dependencies
     #[arg(long, conflicts_with = "only")]
     fast: bool,
     /// Never install anything; say what is missing

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use tidemill::Config;
 use tidemill::profile::Profile;
-use tidemill::{Config, MqttVersion};
 
 use super::clock;
 use super::number;
@@ -18,6 +18,7 @@ use super::stage::Setup;
 use super::stamp;
 use super::template::Template;
 use super::work::Work;
+use crate::connect::{Version, in_options};
 use crate::exit::Failure;
 use crate::names;
 
@@ -36,16 +37,6 @@ const AHEAD_EMBEDDED: u64 = 2_000;
 /// How often a worker says how much it handled: for the view, or because publishers wait for it.
 const REPORT_PACED_MS: u64 = 50;
 const REPORT_FLAT_OUT_MS: u64 = 2;
-
-/// MQTT versions as they are written on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Version {
-    // No doc comments here: they would turn the whole help into its long form.
-    #[value(name = "5", alias = "5.0")]
-    V5,
-    #[value(name = "3.1.1", alias = "3")]
-    V3_1_1,
-}
 
 /// Where the embedded broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -79,6 +70,12 @@ pub(crate) struct BrokerArgs {
     /// PEM file with the certificates to trust, for mqtts:// and wss:// [default: those of the system]
     #[arg(long, value_name = "FILE", requires = "broker")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// PEM file with the client certificate and its chain
+    #[arg(long, value_name = "FILE", requires = "broker", requires = "key_file")]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// PEM file with the key of the client certificate
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub(crate) key_file: Option<PathBuf>,
     /// QoS of the events and of the subscription. At 0 a broker may lose events, and the result says so
     #[arg(long, value_name = "QOS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub(crate) qos: u8,
@@ -99,13 +96,6 @@ impl BrokerArgs {
         }
     }
 
-    pub(crate) fn version(&self) -> MqttVersion {
-        match self.broker_version {
-            Version::V5 => MqttVersion::V5,
-            Version::V3_1_1 => MqttVersion::V3_1_1,
-        }
-    }
-
     /// How the broker is reached, as far as that is known before it runs.
     ///
     /// # Errors
@@ -118,18 +108,20 @@ impl BrokerArgs {
         let link = Link {
             url: url.to_owned(),
             profile: Profile::Generic,
-            version: self.version(),
+            version: self.broker_version.mqtt(),
             qos: self.qos,
             username: self.username.clone(),
             password_file: self.password_file.clone(),
             ca_file: self.ca_file.clone(),
+            cert_file: self.cert_file.clone(),
+            key_file: self.key_file.clone(),
         };
         let mut config = Config::default();
         config.mqtt = link.mqtt();
         config
             .validate()
             .and_then(|()| config.check_files())
-            .map_err(|errors| Failure::Usage(crate::demo::in_options(&errors.to_string())))?;
+            .map_err(|errors| Failure::Usage(in_options(&errors.to_string())))?;
         Ok(link)
     }
 }
@@ -223,6 +215,9 @@ impl LoadArgs {
         }
         if rate == 0 && self.shape != Shape::Constant {
             return usage("--shape needs a --rate: as fast as possible has no shape".to_owned());
+        }
+        if rate > 0 && self.ahead.is_some() {
+            return usage("--ahead bounds a load that has no rate: leave it or --rate out".to_owned());
         }
         if size.warm_up > LONGEST || size.duration > LONGEST || (size.duration.is_zero() && size.count.is_none()) {
             return usage("--warm-up and --duration must lie between a moment and a day".to_owned());

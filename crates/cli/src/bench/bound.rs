@@ -82,6 +82,8 @@ pub(crate) struct Point {
     /// How busy the machine was, 0 to 1.
     pub(crate) machine: Option<f64>,
     pub(crate) lost: u64,
+    /// Publications that the broker refused.
+    pub(crate) refused: u64,
     pub(crate) duplicated: u64,
 }
 

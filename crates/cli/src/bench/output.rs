@@ -22,11 +22,10 @@ pub(crate) struct OutputArgs {
 /// Prints the object for programs, on one line.
 ///
 /// # Errors
-/// Standard output is closed.
+/// Standard output cannot be written.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    use std::io::Write as _;
     let text = serde_json::to_string(value).map_err(|error| Failure::Run(format!("the result is no JSON: {error}")))?;
-    writeln!(std::io::stdout(), "{text}").map_err(|error| Failure::Run(format!("no standard output: {error}")))
+    crate::terminal::line(&text)
 }
 
 /// Writes a file.

@@ -88,6 +88,7 @@ impl Measured {
             broker_thread: self.broker.map(|used| rounded(used.busiest(), 3)),
             machine: self.machine.map(|busy| rounded(busy, 3)),
             lost: worker.lost,
+            refused: load.sent.refused(),
             duplicated: worker.duplicated,
         }
     }

@@ -33,7 +33,7 @@ impl Bar {
 
     /// Says something that stays, above the bar.
     pub(crate) fn say(&self, line: &str) {
-        if self.0.is_hidden() { eprintln!("{line}") } else { self.0.println(line) }
+        if self.0.is_hidden() { crate::terminal::tell(line) } else { self.0.println(line) }
     }
 
     /// Takes the bar away.

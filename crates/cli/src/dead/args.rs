@@ -5,11 +5,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
+use tidemill::Config;
 use tidemill::topic::TopicFilter;
-use tidemill::{Config, ConfigErrors, MqttVersion};
 
 use super::select::{self, Reference, Selection, Times};
+use crate::connect::{Version, in_options};
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
@@ -196,17 +197,6 @@ pub(super) struct BrokerArgs {
     patience: Duration,
 }
 
-/// MQTT versions as they are written on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Version {
-    /// MQTT 5.0
-    #[value(name = "5", alias = "5.0")]
-    V5,
-    /// MQTT 3.1.1
-    #[value(name = "3.1.1", alias = "3")]
-    V3_1_1,
-}
-
 /// A broker and how to speak to it, checked.
 #[derive(Clone, Debug)]
 pub(super) struct Broker {
@@ -248,10 +238,7 @@ impl BrokerArgs {
         let mut config = Config::default();
         let mqtt = &mut config.mqtt;
         mqtt.url.clone_from(url);
-        mqtt.version = match self.broker_version {
-            Version::V5 => MqttVersion::V5,
-            Version::V3_1_1 => MqttVersion::V3_1_1,
-        };
+        mqtt.version = self.broker_version.mqtt();
         mqtt.username.clone_from(&self.username);
         mqtt.password_file.clone_from(&self.password_file);
         mqtt.tls.ca_file.clone_from(&self.ca_file);
@@ -265,23 +252,13 @@ impl BrokerArgs {
             let text = "--broker: this command speaks mqtt:// and mqtts:// only; use the broker's port for one of them";
             return Err(Failure::Usage(text.to_owned()));
         }
-        config.validate().and_then(|()| config.check_files()).map_err(|errors| Failure::Usage(in_options(&errors)))?;
+        config
+            .validate()
+            .and_then(|()| config.check_files())
+            .map_err(|errors| Failure::Usage(in_options(&errors.to_string())))?;
         let Self { session, keep, window, patience, .. } = self;
         Ok(Broker { config, session: session.clone(), keep: *keep, window: *window, patience: *patience })
     }
-}
-
-/// Configuration keys as the options that set them.
-fn in_options(errors: &ConfigErrors) -> String {
-    let option = |key: &str| match key {
-        "mqtt.url" => "--broker".to_owned(),
-        "mqtt.username" => "--username".to_owned(),
-        "mqtt.password_file" => "--password-file".to_owned(),
-        "mqtt.tls.ca_file" => "--ca-file".to_owned(),
-        key => key.to_owned(),
-    };
-    let lines = errors.problems().iter().map(|p| format!("{}: {}: {}", option(p.key()), p.why(), p.fix()));
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 impl SelectArgs {

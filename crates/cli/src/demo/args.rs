@@ -5,11 +5,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use clap::builder::RangedU64ValueParser;
-use clap::{Args, ValueEnum};
+use tidemill::QoS;
 use tidemill::config::MqttConfig;
-use tidemill::{MqttVersion, QoS};
 
+use crate::connect::{Version, in_options};
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
@@ -99,11 +100,11 @@ pub(crate) struct DemoArgs {
     pub(crate) patience: Duration,
     /// Plays the scene that groups are for: members join and leave one after another while events are published, and
     /// each has its even share
-    #[arg(long, conflicts_with_all = ["events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos"])]
+    #[arg(long, conflicts_with_all = ["events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos", "seed"])]
     pub(crate) scene: bool,
     /// Plays the same scene on an emulation of IBM Watson IoT Platform: a device publishes, and the members are three
     /// connections of one client ID, A:demo01:scene
-    #[arg(long, conflicts_with_all = ["broker", "broker_version", "events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos"])]
+    #[arg(long, conflicts_with_all = ["broker", "broker_version", "events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos", "seed"])]
     pub(crate) platform: bool,
     /// Writes the result to standard output, as one JSON object on the last line
     #[arg(long)]
@@ -116,24 +117,6 @@ pub(crate) struct DemoArgs {
 
 fn range(from: u64, to: u64) -> RangedU64ValueParser<u64> {
     RangedU64ValueParser::new().range(from..=to)
-}
-
-/// MQTT versions as they are written on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Version {
-    // No doc comments here: they would turn the whole help into its long form.
-    #[value(name = "5", alias = "5.0")]
-    V5,
-    #[value(name = "3.1.1", alias = "3")]
-    V3_1_1,
-}
-
-/// A version as it is written on the command line.
-pub(crate) fn label(version: MqttVersion) -> &'static str {
-    match version {
-        MqttVersion::V3_1_1 => "3.1.1",
-        _ => "5",
-    }
 }
 
 /// What to do, once it is known that it can be done.
@@ -223,10 +206,7 @@ impl DemoArgs {
 
     fn mqtt(&self) -> Result<MqttConfig, Failure> {
         let mut mqtt = MqttConfig::default();
-        mqtt.version = match self.broker_version {
-            Version::V5 => MqttVersion::V5,
-            Version::V3_1_1 => MqttVersion::V3_1_1,
-        };
+        mqtt.version = self.broker_version.mqtt();
         mqtt.qos = QoS::from_level(self.qos).unwrap_or(QoS::AtLeastOnce);
         mqtt.username.clone_from(&self.username);
         mqtt.password_file.clone_from(&self.password_file);
@@ -248,19 +228,6 @@ impl DemoArgs {
             .map_err(|errors| Failure::Usage(in_options(&errors.to_string())))?;
         Ok(config.mqtt)
     }
-}
-
-/// What the library says about its configuration keys, in terms of the options that set them.
-pub(crate) fn in_options(text: &str) -> String {
-    const OPTIONS: [(&str, &str); 6] = [
-        ("mqtt.url", "--broker"),
-        ("mqtt.version", "--broker-version"),
-        ("mqtt.username", "--username"),
-        ("mqtt.password_file", "--password-file"),
-        ("mqtt.password", "--password-file"),
-        ("mqtt.tls.ca_file", "--ca-file"),
-    ];
-    OPTIONS.iter().fold(text.to_owned(), |text, (key, option)| text.replace(key, option))
 }
 
 /// The parsers have bounded every number far below this.

@@ -16,10 +16,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Plan, in_options};
+use super::args::Plan;
 use super::clock::Clock;
 use super::ledger::Ledger;
 use super::reading::{self, LIMIT_CELSIUS};
+use crate::connect::in_options;
 use crate::exit::Failure;
 
 /// An error that lasts this long while connecting is not going to pass.

@@ -33,7 +33,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use args::{DemoArgs, in_options};
+pub(crate) use args::DemoArgs;
 
 use alerts::Alerts;
 use args::Plan;
@@ -46,11 +46,13 @@ use verdict::Sums;
 use watch::{End, Watched};
 use worker::Running;
 
+use crate::connect::label;
 use crate::exit::{Failure, Outcome};
 use crate::figures::grouped;
 use crate::logs::{self, Filter};
 use crate::names;
 use crate::paint::Paint;
+use crate::terminal;
 
 /// Runs the demo.
 ///
@@ -113,9 +115,9 @@ async fn demo(args: &DemoArgs, mut plan: Plan, filter: Filter, alerts: &Alerts) 
     let Ran { end, status, first_ns } = result?;
 
     let report = report(&errand, status.dead_lettered, first_ns, alerts, &end)?;
-    eprintln!("{}", report.text(Paint::stderr()));
+    terminal::tell(&report.text(Paint::stderr()));
     if args.json {
-        println!("{}", report.json());
+        terminal::line(&report.json())?;
     }
     Ok(if report.is_good() { Outcome::Good } else { Outcome::Bad })
 }
@@ -144,7 +146,7 @@ async fn run_worker(
         }
         return Err(failure);
     }
-    eprintln!("{}", headline(&errand.plan));
+    terminal::tell(&headline(&errand.plan));
     let first_ns = errand.clock.ns();
     let watched = Watched { fleet, errand, worker: &worker, interrupted };
     let over = CancellationToken::new();
@@ -235,7 +237,7 @@ fn headline(plan: &Plan) -> String {
         count(plan.events, "event", "events"),
         count(u64::from(plan.devices), "device", "devices"),
         if plan.embedded { "embedded broker" } else { &plan.mqtt.url },
-        args::label(plan.mqtt.version),
+        label(plan.mqtt.version),
         plan.qos.level(),
         count(u64::from(plan.instances), "instance", "instances")
     )

@@ -8,8 +8,9 @@ use tidemill::{MqttVersion, report as chain, shutdown_signal};
 use tidemill_testkit::broker::{Broker, BrokerConfig};
 use tidemill_testkit::platform::{Accounts, Platform, PlatformConfig};
 
-use super::args::{self, DemoArgs, Plan};
+use super::args::{DemoArgs, Plan};
 use super::worker;
+use crate::connect::label;
 use crate::exit::{Failure, Outcome};
 use crate::logs::{self, Filter};
 use crate::scene::{self, Stage};
@@ -55,7 +56,7 @@ pub(super) fn stage(args: &DemoArgs, plan: &Plan) -> Result<Stage, Failure> {
     let place = match Ground::of(args, plan) {
         Ground::Platform => "IBM Watson IoT Platform, emulated; members are A:demo01:scene".to_owned(),
         Ground::Embedded => "embedded broker".to_owned(),
-        Ground::Named => format!("{} (MQTT {})", plan.mqtt.url, args::label(plan.mqtt.version)),
+        Ground::Named => format!("{} (MQTT {})", plan.mqtt.url, label(plan.mqtt.version)),
     };
     let topic = format!("{}/events", plan.run);
     let stage = Stage {

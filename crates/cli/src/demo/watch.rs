@@ -8,9 +8,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::args::in_options;
 use super::fleet::{Errand, Fleet};
 use super::worker::Running;
+use crate::connect::in_options;
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(20);

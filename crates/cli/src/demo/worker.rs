@@ -9,10 +9,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::alerts::Alerts;
-use super::args::{Plan, in_options};
+use super::args::Plan;
 use super::fleet::Errand;
 use super::handler::{ALERTS, Thermostats};
 use super::reading;
+use crate::connect::in_options;
 use crate::exit::Failure;
 
 /// Longest wait for every instance to join the group.

@@ -34,6 +34,7 @@ use site::Site;
 use crate::connect::in_options;
 use crate::exit::{self, Failure};
 use crate::paint::Paint;
+use crate::terminal;
 
 /// The exit code for a broker on which no group can work.
 const UNUSABLE: u8 = 2;
@@ -88,10 +89,10 @@ fn examine(args: &DoctorArgs) -> Result<bool, Failure> {
     let recommended = advice::recommend(&found.evidence, profile.profile);
     let report = Report { broker: &broker, findings: &found.findings, profile, recommended: &recommended };
     if args.json {
-        eprintln!("{}", report.text(Paint::stderr()));
-        println!("{}", report.json());
+        terminal::tell(&report.text(Paint::stderr()));
+        terminal::line(&report.json())?;
     } else {
-        println!("{}", report.text(Paint::stdout()));
+        terminal::line(&report.text(Paint::stdout()))?;
     }
     Ok(recommended.is_ok())
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tidemill::topic::TopicFilter;
-use tidemill_testkit::wire::Version;
+use tidemill_testkit::wire;
 
-use crate::connect::ConnectArgs;
+use crate::connect::{ConnectArgs, Version};
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
@@ -31,7 +31,7 @@ pub(crate) struct GroupArgs {
     pub(super) topic: String,
     /// Version of MQTT
     #[arg(long, value_name = "VERSION", default_value = "5")]
-    version: Spoken,
+    version: Version,
     /// Shows it again every two seconds, until it is stopped
     #[arg(long)]
     pub(super) watch: bool,
@@ -43,23 +43,9 @@ pub(crate) struct GroupArgs {
     pub(super) patience: Duration,
 }
 
-/// MQTT versions as they are written on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Spoken {
-    /// MQTT 5.0
-    #[value(name = "5")]
-    V5,
-    /// MQTT 3.1.1
-    #[value(name = "3.1.1")]
-    V3_1_1,
-}
-
 impl GroupArgs {
-    pub(super) fn version(&self) -> Version {
-        match self.version {
-            Spoken::V5 => Version::V5,
-            Spoken::V3_1_1 => Version::V4,
-        }
+    pub(super) fn version(&self) -> wire::Version {
+        self.version.wire()
     }
 
     /// Checks what the parser cannot.

@@ -65,7 +65,7 @@ pub(crate) async fn play(stage: &Stage) -> Result<Outcome, Failure> {
     publisher.close().await;
     let played = result?;
     let verdict = tape.verdict(&played);
-    show.verdict(stage, &played, &verdict);
+    show.verdict(stage, &played, &verdict)?;
     Ok(if verdict.is_good() { Outcome::Good } else { Outcome::Bad })
 }
 

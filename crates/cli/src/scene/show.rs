@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::tape::{Tape, Verdict};
 use super::{ACTS, Act, Played, Stage};
+use crate::exit::Failure;
 use crate::paint::Paint;
+use crate::terminal;
 
 /// How many cells the bar of a whole has.
 const CELLS: usize = 30;
@@ -84,13 +86,15 @@ impl Show {
         self.say(&text);
     }
 
-    pub(crate) fn verdict(&self, stage: &Stage, played: &[Played], verdict: &Verdict) {
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(crate) fn verdict(&self, stage: &Stage, played: &[Played], verdict: &Verdict) -> Result<(), Failure> {
         // A view that cannot be cleared is the terminal's trouble, not the scene's.
         let _ = self.bars.clear();
         let Verdict { published, lost, duplicated, .. } = *verdict;
         let mark = if verdict.is_good() { self.paint.good("ok") } else { self.paint.bad("not ok") };
         let published_text = crate::figures::grouped(published);
-        eprintln!("{published_text} published, {lost} lost, {duplicated} handed out twice  {mark}");
+        terminal::tell(&format!("{published_text} published, {lost} lost, {duplicated} handed out twice  {mark}"));
         if stage.json {
             let acts = played.iter().map(|played| JsonAct {
                 title: played.act.title,
@@ -100,13 +104,14 @@ impl Show {
             });
             let json = Json { acts: acts.collect(), published, lost, duplicated, ok: verdict.is_good() };
             // Numbers and texts always serialize.
-            println!("{}", serde_json::to_string(&json).unwrap_or_default());
+            return terminal::line(&serde_json::to_string(&json).unwrap_or_default());
         }
+        Ok(())
     }
 
     /// Writes lines above the bars.
     fn say(&self, text: &str) {
-        self.bars.suspend(|| eprintln!("{text}"));
+        self.bars.suspend(|| terminal::tell(text));
     }
 }
 

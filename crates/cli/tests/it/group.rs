@@ -121,12 +121,12 @@ async fn a_group_of_lost_workers_alone_is_shown_and_counts_as_nobody() {
 async fn it_goes_on_looking_until_it_is_stopped() {
     let broker = Broker::start(BrokerConfig::default()).await.unwrap();
     let url = broker.url();
-    let watching = start(&["group", "--broker", &url, "--watch", "--json"]);
+    let mut watching = start(&["group", "--broker", &url, "--watch", "--json"]);
     let worker = Running::start(&url, 1);
     worker.handle.settled().await;
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    watching.reports(|look| look["present"] == 1).await;
     worker.leave().await;
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    watching.reports(|look| look["present"] == 0).await;
     watching.terminate().await;
     let ended = watching.end().await;
     assert_eq!(ended.code, 0, "{}", ended.stderr);

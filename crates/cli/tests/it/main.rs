@@ -7,6 +7,7 @@ mod dead;
 mod doctor;
 mod group;
 mod mosquitto;
+mod pipes;
 mod processes;
 mod scene;
 mod support;

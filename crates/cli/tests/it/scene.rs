@@ -1,7 +1,6 @@
 //! `tidemill demo --scene`: members join and leave while events are published, and the shares follow.
 
 use serde_json::Value;
-use tidemill_testkit::mosquitto::{Mosquitto, MosquittoConfig, require_or_skip};
 
 use crate::support::{Ended, run};
 
@@ -28,19 +27,28 @@ async fn shares_are_whole_halves_thirds_and_whole_again_without_loss() {
 }
 
 #[tokio::test]
-async fn the_scene_plays_on_mosquitto_too() {
-    let Some(broker) = require_or_skip(Mosquitto::start(MosquittoConfig::default()).await) else { return };
-    assert_played(&run(&["demo", "--scene", "--json", "--broker", &broker.url()]).await);
-}
-
-#[tokio::test]
 async fn options_that_the_scene_has_no_use_for_are_refused() {
     let ended = run(&["demo", "--scene", "--devices", "5"]).await;
     assert_eq!(ended.code, 64);
     assert!(ended.stderr.contains("--devices"), "{}", ended.stderr);
+    let ended = run(&["demo", "--scene", "--seed", "5"]).await;
+    assert_eq!(ended.code, 64);
+    assert!(ended.stderr.contains("--seed"), "{}", ended.stderr);
 }
 
 #[tokio::test]
 async fn the_scene_plays_on_the_emulated_platform_with_members_of_one_client_id() {
     assert_played(&run(&["demo", "--platform", "--json"]).await);
+}
+
+mod real_broker {
+    use tidemill_testkit::mosquitto::{Mosquitto, MosquittoConfig, require_or_skip};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_scene_plays_on_mosquitto_too() {
+        let Some(broker) = require_or_skip(Mosquitto::start(MosquittoConfig::default()).await) else { return };
+        assert_played(&run(&["demo", "--scene", "--json", "--broker", &broker.url()]).await);
+    }
 }

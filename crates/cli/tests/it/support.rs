@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// Nothing here takes nearly as long; it only keeps a defect from hanging the tests.
@@ -46,6 +46,8 @@ pub(crate) struct Running {
     child: Child,
     stderr: BufReader<ChildStderr>,
     said: String,
+    stdout: BufReader<ChildStdout>,
+    written: String,
 }
 
 pub(crate) fn start(args: &[&str]) -> Running {
@@ -58,7 +60,8 @@ pub(crate) fn start(args: &[&str]) -> Running {
         .spawn()
         .unwrap();
     let stderr = BufReader::new(child.stderr.take().unwrap());
-    Running { child, stderr, said: String::new() }
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    Running { child, stderr, said: String::new(), stdout, written: String::new() }
 }
 
 impl Running {
@@ -76,18 +79,28 @@ impl Running {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
     }
 
+    /// Waits until it has written a line of JSON for which this holds.
+    pub(crate) async fn reports(&mut self, wanted: impl Fn(&Value) -> bool) {
+        loop {
+            let begin = self.written.len();
+            let read = timeout(LIMIT, self.stdout.read_line(&mut self.written)).await.unwrap().unwrap();
+            assert!(read > 0, "it never reported that: {}", self.written);
+            if wanted(&serde_json::from_str(&self.written[begin..]).unwrap()) {
+                return;
+            }
+        }
+    }
+
     pub(crate) async fn end(mut self) -> Ended {
-        let mut stdout = self.child.stdout.take().unwrap();
-        let mut out = String::new();
         let all = async {
             let (read, said) =
-                tokio::join!(stdout.read_to_string(&mut out), self.stderr.read_to_string(&mut self.said));
+                tokio::join!(self.stdout.read_to_string(&mut self.written), self.stderr.read_to_string(&mut self.said));
             read.unwrap();
             said.unwrap();
             self.child.wait().await.unwrap()
         };
         let status = timeout(LIMIT, all).await.expect("it does not end");
-        Ended { code: status.code().unwrap_or(-1), stdout: out, stderr: self.said }
+        Ended { code: status.code().unwrap_or(-1), stdout: self.written, stderr: self.said }
     }
 }
 

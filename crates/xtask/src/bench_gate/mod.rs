@@ -91,6 +91,12 @@ fn measure(checkout: &Checkout) -> Result<Figures, Failure> {
     Ok(figures)
 }
 
+/// What a benchmark reported with `--instructions --json`: names, each with instructions and allocations.
+pub(crate) fn counted(case: &str, json: &str) -> Option<Vec<(String, f64, f64)>> {
+    let figures = baseline::counted(case, json)?;
+    Some(figures.into_iter().map(|(name, figure)| (name, figure.instructions, figure.allocations)).collect())
+}
+
 fn compiler() -> Result<String, Failure> {
     let output =
         Command::new("rustc").arg("--version").output().map_err(|e| Failure::because("run rustc --version", e))?;

@@ -17,6 +17,7 @@ use super::terminal::table;
 use crate::exit::{Failure, Outcome};
 use crate::figures::rounded;
 use crate::paint::Paint;
+use crate::terminal;
 use stats::{Comparison, Verdict, compare};
 
 /// From so many runs on, runs are compared rather than seconds.
@@ -78,7 +79,7 @@ struct Metric {
 pub(crate) fn run(args: &CompareArgs) -> Result<Outcome, Failure> {
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     let result = result(&before, &after);
-    eprintln!("{}", text(&result, Paint::stderr()));
+    terminal::tell(&text(&result, Paint::stderr()));
     if args.json {
         output::json(&result)?;
     }

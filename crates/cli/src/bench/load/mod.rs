@@ -20,7 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::clock;
 use super::process::child::{Orders, say};
-use super::process::{LoadFigures, LoadJob, Order, Said};
+use super::process::{LoadFigures, LoadJob, Order, Said, Sent};
 use super::usage::{Moment, memory_kib};
 use pace::Pacer;
 use publisher::Publisher;
@@ -39,6 +39,8 @@ struct Shared {
     stopped: Cell<bool>,
     /// Events that a handler has seen, as far as is known.
     handled: Cell<u64>,
+    /// Events that the broker would not have, so that no handler ever sees them.
+    refused: Cell<u64>,
     sent: Cell<u64>,
     figures: RefCell<LoadFigures>,
 }
@@ -63,7 +65,7 @@ async fn publish(mut job: LoadJob, mut orders: Orders) -> Result<(), String> {
     let (go, start_ns) = watch::channel(None);
     let tick = Arc::new(Notify::new());
     let figures = LoadFigures {
-        sent: super::process::Sent { events: vec![0; job.publishers as usize], unconfirmed: Vec::new() },
+        sent: Sent { events: vec![0; job.publishers as usize], ..Sent::default() },
         ..LoadFigures::default()
     };
     let shared = Rc::new(Shared {
@@ -71,6 +73,7 @@ async fn publish(mut job: LoadJob, mut orders: Orders) -> Result<(), String> {
         tick: Arc::clone(&tick),
         stopped: Cell::new(false),
         handled: Cell::new(0),
+        refused: Cell::new(0),
         sent: Cell::new(0),
         figures: RefCell::new(figures),
         job,

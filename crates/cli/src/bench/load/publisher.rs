@@ -31,6 +31,8 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// Without a confirmation for so long, once everything is sent, none is waited for.
 const UNCONFIRMED: Duration = Duration::from_secs(10);
 const MAX_PACKET: usize = 1 << 20;
+/// The first reason code that is an error.
+const REFUSED: u8 = 0x80;
 /// Seconds that are told apart.
 const MOST_SECONDS: u64 = 1_000_000;
 
@@ -242,7 +244,7 @@ impl Publisher {
                 Some(schedule) => {
                     start_ns + schedule.due_ns(self.next_seq * u64::from(job.publishers) + u64::from(self.number))
                 }
-                None if shared.sent.get() < shared.handled.get() + job.ahead => now_ns,
+                None if shared.sent.get() < shared.handled.get() + shared.refused.get() + job.ahead => now_ns,
                 None => break,
             };
             if due_ns > now_ns {
@@ -292,12 +294,13 @@ impl Publisher {
     fn take(&mut self, answer: Answer) -> Result<(), String> {
         match answer {
             Answer::Ack { pkid, reason } => {
-                if reason >= 0x80 {
-                    self.shared.figures.borrow_mut().refused += 1;
-                }
                 // Brokers answer in order, so it is the first one; whatever else comes is looked for.
                 if let Some(pending) = self.pending.iter_mut().find(|pending| pending.pkid == pkid) {
                     pending.confirmed = true;
+                    if reason >= REFUSED {
+                        self.shared.figures.borrow_mut().sent.refuse(self.number, pending.seq);
+                        self.shared.refused.set(self.shared.refused.get() + 1);
+                    }
                 }
                 while self.pending.front().is_some_and(|pending| pending.confirmed) {
                     self.pending.pop_front();

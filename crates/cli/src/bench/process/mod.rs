@@ -7,6 +7,7 @@
 pub(crate) mod child;
 pub(crate) mod parent;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct Link {
     pub(crate) username: Option<String>,
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) cert_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 impl Link {
@@ -51,6 +54,8 @@ impl Link {
         mqtt.username.clone_from(&self.username);
         mqtt.password_file.clone_from(&self.password_file);
         mqtt.tls.ca_file.clone_from(&self.ca_file);
+        mqtt.tls.cert_file.clone_from(&self.cert_file);
+        mqtt.tls.key_file.clone_from(&self.key_file);
         // A measurement wants to know soon that there is no broker, and to be back soon after it restarts.
         mqtt.connect_timeout = Duration::from_secs(5);
         mqtt.startup_timeout = Duration::from_secs(10);
@@ -157,11 +162,42 @@ pub(crate) struct Sent {
     pub(crate) events: Vec<u64>,
     /// Publisher and number of those that the broker has not confirmed.
     pub(crate) unconfirmed: Vec<(u32, u64)>,
+    /// Those that it answered with an error.
+    pub(crate) refused: Vec<Refused>,
+}
+
+/// Events of one publisher, one after another, that the broker would not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refused {
+    pub(crate) publisher: u32,
+    /// Their numbers, of events that follow each other.
+    pub(crate) numbers: Range<u64>,
 }
 
 impl Sent {
     pub(crate) fn total(&self) -> u64 {
         self.events.iter().sum()
+    }
+
+    /// How many were refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.iter().map(|refused| refused.numbers.end - refused.numbers.start).sum()
+    }
+
+    /// One more was refused. A broker that refuses a topic refuses all that follow, which takes no more room.
+    pub(crate) fn refuse(&mut self, publisher: u32, number: u64) {
+        let last = self.refused.iter_mut().rfind(|refused| refused.publisher == publisher);
+        match last {
+            Some(refused) if refused.numbers.end == number => refused.numbers.end += 1,
+            _ => self.refused.push(Refused { publisher, numbers: number..number + 1 }),
+        }
+    }
+
+    /// Events of a publisher that nobody has to have seen: the broker never took them over, as far as is known.
+    pub(crate) fn excused(&self, publisher: u32) -> impl Iterator<Item = u64> {
+        let unconfirmed = self.unconfirmed.iter().filter(move |(who, _)| *who == publisher).map(|(_, number)| *number);
+        let refused = self.refused.iter().filter(move |refused| refused.publisher == publisher);
+        unconfirmed.chain(refused.flat_map(|refused| refused.numbers.clone()))
     }
 }
 
@@ -169,8 +205,6 @@ impl Sent {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct LoadFigures {
     pub(crate) sent: Sent,
-    /// Publications that the broker answered with an error.
-    pub(crate) refused: u64,
     /// Publications that were sent again after a connection was lost.
     pub(crate) resent: u64,
     /// How late events left the generator: from when they were due until they were written.
@@ -241,4 +275,20 @@ pub(crate) struct BrokerFigures {
     pub(crate) inflight: u64,
     pub(crate) redelivered: u64,
     pub(crate) dropped: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_events_that_follow_each_other_take_the_room_of_one() {
+        let mut sent = Sent { events: vec![10, 10], unconfirmed: vec![(0, 9), (1, 4)], ..Sent::default() };
+        for (publisher, number) in [(0, 1), (1, 7), (0, 2), (0, 3), (0, 6), (1, 8)] {
+            sent.refuse(publisher, number);
+        }
+        assert_eq!((sent.refused.len(), sent.refused()), (3, 6));
+        assert_eq!(sent.excused(0).collect::<Vec<_>>(), [9, 1, 2, 3, 6]);
+        assert_eq!(sent.excused(1).collect::<Vec<_>>(), [4, 7, 8]);
+    }
 }

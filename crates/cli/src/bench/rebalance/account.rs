@@ -75,10 +75,7 @@ pub(super) fn sums(sent: &Sent, journals: &[Vec<Entry>]) -> Sums {
     (sums.duplicated, sums.resent) = (duplicates, resent);
     sums.lost = (0..)
         .zip(seen.iter().zip(&sent.events))
-        .map(|(number, (seen, events))| {
-            let excused = sent.unconfirmed.iter().filter(|(publisher, _)| *publisher == number).map(|(_, seq)| *seq);
-            seen.missing(*events, &excused.collect::<Vec<_>>())
-        })
+        .map(|(number, (seen, events))| seen.missing(*events, sent.excused(number)))
         .sum();
     sums
 }
@@ -150,7 +147,7 @@ mod tests {
     }
 
     fn sent(events: u64) -> Sent {
-        Sent { events: vec![events], unconfirmed: Vec::new() }
+        Sent { events: vec![events], ..Sent::default() }
     }
 
     #[test]
@@ -159,6 +156,14 @@ mod tests {
             [vec![entry(0, 0, 1, false), entry(1, 1, 2, false)], vec![entry(1, 1, 3, false), entry(0, 0, 4, true)]];
         let sums = sums(&sent(3), &journals);
         assert_eq!((sums.handled, sums.lost, sums.duplicated, sums.resent), (2, 1, 1, 1));
+    }
+
+    #[test]
+    fn an_event_that_the_broker_refused_is_not_lost() {
+        let mut sent = sent(3);
+        sent.refuse(0, 1);
+        let sums = sums(&sent, &[vec![entry(0, 0, 1, false)]]);
+        assert_eq!((sums.handled, sums.lost), (1, 1));
     }
 
     #[test]

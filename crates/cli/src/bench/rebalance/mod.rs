@@ -20,9 +20,12 @@ use tokio_util::sync::CancellationToken;
 use super::args::{BrokerArgs, LoadArgs};
 use super::or_stopped;
 use super::output::{self, OutputArgs};
+use super::schedule::Shape;
 use super::terminal::Bar;
 use crate::exit::{Failure, Outcome};
+use crate::figures::grouped;
 use crate::paint::Paint;
+use crate::terminal;
 use account::Change;
 
 const EXAMPLES: &str = "\
@@ -88,11 +91,26 @@ const RATE: u64 = 20_000;
 impl RebalanceArgs {
     fn load(&self) -> LoadArgs {
         let mut load = self.load.clone();
-        if load.rate() == 0 {
-            load.scenario = None;
+        if load.rate == 0 {
             load.rate = RATE;
         }
         load
+    }
+
+    /// Refuses what a load has elsewhere and cannot have here.
+    fn check(&self) -> Result<(), Failure> {
+        let refused = [
+            (
+                self.load.scenario.is_some(),
+                "--scenario",
+                "it changes the number of instances: give --publishers and --rate",
+            ),
+            (self.load.shape != Shape::Constant, "--shape", "what a change costs shows at a steady rate"),
+        ];
+        match refused.into_iter().find(|(given, ..)| *given) {
+            Some((_, option, why)) => Err(Failure::Usage(format!("{option} is not for this benchmark: {why}"))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -107,6 +125,26 @@ pub(super) struct RebalanceResult {
     changes: Vec<SceneResult>,
 }
 
+impl RebalanceResult {
+    /// The verdict in words.
+    fn verdict(&self) -> String {
+        let sum = |count: fn(&SceneResult) -> u64| self.changes.iter().map(count).sum::<u64>();
+        let idle = self.changes.iter().filter(|scene| scene.handled == 0).count() as u64;
+        let counted = [
+            (sum(|scene| scene.lost), "events were lost"),
+            (sum(|scene| scene.refused), "publications were refused by the broker"),
+            (idle, "changes in which nothing was handled"),
+        ];
+        let counted = counted.iter().filter(|(count, _)| *count > 0);
+        let faults: Vec<String> = counted.map(|(count, what)| format!("{} {what}", grouped(*count))).collect();
+        match (self.ok, faults.is_empty()) {
+            (true, _) => "nothing was lost".to_owned(),
+            (false, true) => "nothing was measured".to_owned(),
+            (false, false) => faults.join(", "),
+        }
+    }
+}
+
 /// One kind of change: its steps, and the account of all events.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct SceneResult {
@@ -116,6 +154,7 @@ pub(super) struct SceneResult {
     published: u64,
     handled: u64,
     lost: u64,
+    refused: u64,
     duplicated: u64,
     /// Handled again because a publisher had to publish it again.
     resent: u64,
@@ -129,6 +168,7 @@ pub(super) struct SceneResult {
 /// # Errors
 /// Wrong arguments, or a measurement that could not be made.
 pub(crate) async fn run(args: &RebalanceArgs, stop: CancellationToken) -> Result<Outcome, Failure> {
+    args.check()?;
     let load = args.load();
     if args.broker.is_in_publishers() {
         let why = "--broker-in publishers is not for this benchmark: the broker outlives the publishers here";
@@ -149,13 +189,14 @@ pub(crate) async fn run(args: &RebalanceArgs, stop: CancellationToken) -> Result
     bar.clear();
     let result = RebalanceResult {
         command: "rebalance",
-        ok: !changes.is_empty() && changes.iter().all(|scene| scene.lost == 0 && scene.handled > 0),
+        ok: !changes.is_empty()
+            && changes.iter().all(|scene| scene.lost == 0 && scene.refused == 0 && scene.handled > 0),
         broker: args.broker.label(),
         rate: load.rate(),
         work: load.work,
         changes,
     };
-    eprintln!("{}", tell::text(&result, Paint::stderr()));
+    terminal::tell(&tell::text(&result, Paint::stderr()));
     if let Some(path) = &args.output.html {
         output::file(path, &page::html(&result))?;
     }

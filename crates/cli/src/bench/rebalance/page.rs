@@ -15,8 +15,8 @@ pub(super) fn html(result: &RebalanceResult) -> String {
     );
     let mut page = Page::new("What a change of the group costs", &subtitle);
     match result.ok {
-        true => page.verdict(true, "OK", "nothing was lost"),
-        false => page.verdict(false, "FAILED", "events were lost"),
+        true => page.verdict(true, "OK", &result.verdict()),
+        false => page.verdict(false, "FAILED", &result.verdict()),
     }
     page.section("Longest pause", "The longest that an event waited which was due during the change.");
     let steps = || result.changes.iter().flat_map(|scene| scene.steps.iter().map(move |step| (scene, step)));

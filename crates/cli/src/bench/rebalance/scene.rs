@@ -201,6 +201,7 @@ impl Cast {
             published: sent.total(),
             handled: sums.handled,
             lost: sums.lost,
+            refused: sent.refused(),
             duplicated: sums.duplicated,
             resent: sums.resent,
             out_of_order: sums.out_of_order,

@@ -61,8 +61,8 @@ pub(super) fn text(result: &RebalanceResult, paint: Paint) -> String {
     text.push_str(&table(&header, rows.collect(), &[0, 1]));
     text.push_str("\n\n  ");
     text.push_str(&match result.ok {
-        true => format!("{} nothing was lost", paint.good("OK")),
-        false => format!("{} events were lost", paint.bad("FAILED")),
+        true => format!("{} {}", paint.good("OK"), result.verdict()),
+        false => format!("{} {}", paint.bad("FAILED"), result.verdict()),
     });
     text
 }

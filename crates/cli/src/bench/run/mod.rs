@@ -20,6 +20,7 @@ use super::terminal::Bar;
 use super::venue::Venue;
 use crate::exit::{Failure, Outcome};
 use crate::paint::Paint;
+use crate::terminal;
 use result::RunResult;
 
 const EXAMPLES: &str = "\
@@ -39,7 +40,7 @@ Without --rate it is the time spent in queues. Exit code 1 when events were lost
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RunArgs {
     /// Instances that share the events
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, conflicts_with = "scenario")]
     pub(crate) instances: u64,
     /// Unfinished events of one instance at most
     #[arg(long, value_name = "N", default_value_t = 1024)]
@@ -53,8 +54,8 @@ pub(crate) struct RunArgs {
     /// What is not measured at the beginning
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
     pub(crate) warm_up: Duration,
-    /// Ends after so many events instead
-    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = super::number::parse)]
+    /// Measures so many events instead, from the first on
+    #[arg(long, value_name = "N", conflicts_with_all = ["duration", "warm_up"], value_parser = super::number::parse)]
     pub(crate) count: Option<u64>,
     /// Writes a line per second
     #[arg(long, value_name = "FILE", help_heading = "Results")]
@@ -103,7 +104,7 @@ pub(crate) async fn run(args: &RunArgs, stop: CancellationToken) -> Result<Outco
     let verdict = bound::name(&measured.point(&setup), &[]);
     let result = RunResult::new(args, &setup, &measured, verdict);
 
-    eprintln!("{}", tell::text(&result, Paint::stderr()));
+    terminal::tell(&tell::text(&result, Paint::stderr()));
     write_files(args, &result, &measured)?;
     if args.output.json {
         output::json(&result)?;

@@ -25,7 +25,7 @@ pub(super) fn html(result: &RunResult, latency: &Latencies) -> String {
     );
     let mut page = Page::new(&result.scenario, &subtitle);
     match result.faults() {
-        faults if faults.is_empty() => page.verdict(true, "OK", "nothing was lost, doubled or out of order"),
+        faults if faults.is_empty() => page.verdict(true, "OK", result.praise()),
         faults => page.verdict(false, "FAILED", &faults.join(", ")),
     }
     page.tiles(&[

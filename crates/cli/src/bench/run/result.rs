@@ -11,6 +11,7 @@ use super::super::stage::{Measured, Setup};
 use super::super::usage::{self, Used};
 use super::super::work::Work;
 use super::RunArgs;
+use crate::connect::label;
 use crate::figures::{ratio, rounded};
 
 /// See the module's description. Fields keep their names: results are compared over time.
@@ -140,11 +141,14 @@ impl RunResult {
         Self {
             command: "run".to_owned(),
             scenario: scenario(setup).to_string(),
-            ok: is_whole && load.refused == 0 && unconfirmed == 0 && (worker.handled > 0 || measured.stopped),
+            ok: is_whole
+                && load.sent.refused.is_empty()
+                && unconfirmed == 0
+                && (worker.handled > 0 || measured.stopped),
             stopped: measured.stopped,
             settings: Settings {
                 broker: args.broker.label().to_owned(),
-                mqtt: label(setup).to_owned(),
+                mqtt: label(setup.load.link.version).to_owned(),
                 qos: setup.load.link.qos,
                 publishers: setup.load.publishers,
                 instances: setup.worker.instances,
@@ -165,7 +169,7 @@ impl RunResult {
             out_of_order: worker.out_of_order,
             dead_lettered: worker.dead_lettered,
             unconfirmed,
-            refused: load.refused,
+            refused: load.sent.refused(),
             events_per_s: rounded(measured.events_per_s(), 1),
             measured_s: rounded(worker.measured_ns as f64 / 1e9, 3),
             latency_ms: worker.latency.percentiles(),
@@ -190,6 +194,15 @@ impl RunResult {
             broker: measured.broker.map(|used| Cost::new(&used, worker.measured)),
             instances: instances.collect(),
             samples: worker.seconds.clone(),
+        }
+    }
+
+    /// What is right when nothing is wrong.
+    pub(crate) fn praise(&self) -> &'static str {
+        match (self.stopped, self.handled) {
+            (false, _) => "nothing was lost",
+            (true, 0) => "stopped before anything was handled",
+            (true, _) => "stopped early, and nothing was lost until then",
         }
     }
 
@@ -218,12 +231,5 @@ fn scenario(setup: &Setup) -> Scenario {
         publishers: u64::from(setup.load.publishers),
         instances: u64::from(setup.worker.instances),
         rate: setup.load.schedule.map_or(0, |schedule| schedule.rate),
-    }
-}
-
-fn label(setup: &Setup) -> &'static str {
-    match setup.load.link.version {
-        tidemill::MqttVersion::V3_1_1 => "3.1.1",
-        _ => "5",
     }
 }

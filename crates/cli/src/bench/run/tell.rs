@@ -81,6 +81,9 @@ pub(super) fn text(result: &RunResult, paint: Paint) -> String {
         grouped(result.duplicated),
         grouped(result.out_of_order)
     );
+    if result.refused > 0 {
+        let _ = writeln!(text, "  refused by the broker {}, which nobody could handle", grouped(result.refused));
+    }
     if result.resent > 0 {
         let _ = writeln!(text, "  {} handled again because they were published again", grouped(result.resent));
     }
@@ -89,7 +92,7 @@ pub(super) fn text(result: &RunResult, paint: Paint) -> String {
         let _ = writeln!(text, "  {}", paint.faint(note));
     }
     let _ = match result.faults() {
-        faults if faults.is_empty() => write!(text, "\n  {} nothing was lost", paint.good("OK")),
+        faults if faults.is_empty() => write!(text, "\n  {} {}", paint.good("OK"), result.praise()),
         faults => write!(text, "\n  {} {}", paint.bad("FAILED"), faults.join(", ")),
     };
     if result.lost > 0 {

@@ -19,7 +19,9 @@ use super::stage::{Setup, measure};
 use super::terminal::Bar;
 use super::venue::Venue;
 use crate::exit::{Failure, Outcome};
+use crate::figures::grouped;
 use crate::paint::Paint;
+use crate::terminal;
 use advice::Recommended;
 use linear::Scaling;
 
@@ -65,6 +67,8 @@ pub(super) struct SweepResult {
     command: &'static str,
     ok: bool,
     stopped: bool,
+    /// Combinations that were to be measured.
+    planned: usize,
     broker: &'static str,
     work: super::work::Work,
     /// 0 is as fast as events are handled.
@@ -72,6 +76,25 @@ pub(super) struct SweepResult {
     recommended: Option<Recommended>,
     scaling: Vec<Scaling>,
     points: Vec<Judged>,
+}
+
+impl SweepResult {
+    /// What has to be said besides the figures, a phrase each.
+    fn remarks(&self) -> Vec<String> {
+        let sum = |count: fn(&Point) -> u64| self.points.iter().map(|judged| count(&judged.point)).sum::<u64>();
+        let counted = [
+            (sum(|point| point.lost), "events were lost"),
+            (sum(|point| point.refused), "publications were refused by the broker"),
+        ];
+        let counted = counted.iter().filter(|(count, _)| *count > 0);
+        let mut remarks: Vec<String> = counted.map(|(count, what)| format!("{} {what}", grouped(*count))).collect();
+        if self.stopped {
+            remarks.push(format!("stopped after {} of {} combinations", self.points.len(), self.planned));
+        } else if self.points.is_empty() {
+            remarks.push("nothing was measured".to_owned());
+        }
+        remarks
+    }
 }
 
 /// A point and what it is bound by.
@@ -98,18 +121,20 @@ pub(crate) async fn run(args: &SweepArgs, stop: CancellationToken) -> Result<Out
     sizes.iter().try_for_each(|size| setup(&unknown, *size).map(drop))?;
     let (mut venue, link) = Venue::start(&args.broker, false).await?;
     let bar = Bar::new();
+    bar.say(&format!("measuring {} combinations of instances and window", sizes.len()));
     let mut points = Vec::with_capacity(sizes.len());
     let mut stopped = false;
     for (step, size) in sizes.iter().enumerate() {
         let setup: Setup = setup(&link, *size)?;
         let name = format!("{} x {}", size.instances, size.window);
-        let measured =
-            measure(&setup, &mut venue, &stop, |progress| bar.show(&name, step, sizes.len(), progress)).await?;
-        if measured.stopped {
-            // A measurement that was cut short is none.
+        let show = |progress| bar.show(&name, step, sizes.len(), progress);
+        let measured = measure(&setup, &mut venue, &stop, show).await;
+        // A measurement that was cut short is none.
+        if stop.is_cancelled() {
             stopped = true;
             break;
         }
+        let measured = measured?;
         let point = measured.point(&setup);
         bar.say(&tell::line(&point));
         points.push(point);
@@ -120,8 +145,9 @@ pub(crate) async fn run(args: &SweepArgs, stop: CancellationToken) -> Result<Out
     let judged = points.iter().map(|point| Judged { point: point.clone(), verdict: bound::name(point, &points) });
     let result = SweepResult {
         command: "sweep",
-        ok: !points.is_empty() && points.iter().all(|point| point.lost == 0),
+        ok: !points.is_empty() && points.iter().all(|point| point.lost == 0 && point.refused == 0),
         stopped,
+        planned: sizes.len(),
         broker: args.broker.label(),
         work: args.load.work,
         rate: args.load.rate(),
@@ -129,7 +155,7 @@ pub(crate) async fn run(args: &SweepArgs, stop: CancellationToken) -> Result<Out
         scaling: linear::scaling(&points),
         points: judged.collect(),
     };
-    eprintln!("{}", tell::text(&result, Paint::stderr()));
+    terminal::tell(&tell::text(&result, Paint::stderr()));
     if let Some(path) = &args.output.html {
         output::file(path, &page::html(&result))?;
     }

@@ -23,7 +23,11 @@ pub(super) fn html(result: &SweepResult) -> String {
             page.verdict(true, "Why:", &best.reason);
             page.code(&best.config);
         }
-        None => page.verdict(false, "No recommendation:", "every point lost events"),
+        None => page.verdict(false, "No recommendation:", "no point was measured without loss"),
+    }
+    let remarks = result.remarks();
+    if !remarks.is_empty() {
+        page.verdict(result.ok, "Note:", &remarks.join(", "));
     }
     page.section(
         "Throughput",

@@ -54,6 +54,7 @@ pub(super) fn text(result: &SweepResult, paint: Paint) -> String {
         );
     }
     match &result.recommended {
+        None if result.points.is_empty() => {}
         None => {
             let _ = write!(text, "\n  {} no point without loss, so none to recommend", paint.bad("FAILED"));
         }
@@ -71,8 +72,10 @@ pub(super) fn text(result: &SweepResult, paint: Paint) -> String {
             );
         }
     }
-    if !result.ok {
-        let _ = write!(text, "\n  {} events were lost", paint.bad("FAILED"));
+    let remarks = result.remarks();
+    if !remarks.is_empty() {
+        let word = if result.ok { paint.strong("Note:") } else { paint.bad("FAILED") };
+        let _ = write!(text, "\n  {word} {}", remarks.join(", "));
     }
     text
 }

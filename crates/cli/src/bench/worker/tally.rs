@@ -116,15 +116,11 @@ impl Tally {
         sums
     }
 
-    /// Events that the broker has confirmed and no handler has seen.
+    /// Events that the broker has taken over and no handler has seen.
     pub(crate) fn missing(&self, sent: &Sent) -> u64 {
         (0..)
             .zip(self.publishers.iter().zip(&sent.events))
-            .map(|(number, (seen, events))| {
-                let excused =
-                    sent.unconfirmed.iter().filter(|(publisher, _)| *publisher == number).map(|(_, seq)| *seq);
-                lock(seen).missing(*events, &excused.collect::<Vec<_>>())
-            })
+            .map(|(number, (seen, events))| lock(seen).missing(*events, sent.excused(number)))
             .sum()
     }
 
@@ -212,7 +208,7 @@ mod tests {
     #[test]
     fn what_was_confirmed_and_not_seen_is_missing() {
         let tally = tally(&[(0, stamp(0, 1, false))]);
-        let sent = Sent { events: vec![4], unconfirmed: vec![(0, 3)] };
+        let sent = Sent { events: vec![4], unconfirmed: vec![(0, 3)], ..Sent::default() };
         assert_eq!(tally.missing(&sent), 2);
     }
 

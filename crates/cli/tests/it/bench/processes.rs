@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use serde_json::Value;
+use tidemill_testkit::broker::{Access, Broker, BrokerConfig};
 
 use crate::support::{Ended, run, start};
 
@@ -198,7 +199,13 @@ async fn a_slower_result_is_told_and_fails() {
 
 #[tokio::test]
 async fn what_cannot_work_is_wrong_usage() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 14] = [
+        (&["run", "--scenario", "sharedsub-1-1-1-1", "--instances", "3"], "--instances"),
+        (&["run", "--count", "10", "--warm-up", "1s"], "--warm-up"),
+        (&["run", "--rate", "5", "--ahead", "1"], "--ahead"),
+        (&["rebalance", "--shape", "ramp"], "--shape"),
+        (&["rebalance", "--scenario", "sharedsub-1-1-1-1"], "--scenario"),
+        (&["rebalance", "--ahead", "5", "--change", "join"], "--ahead"),
         (&["run", "--shape", "ramp"], "--rate"),
         (&["run", "--publishers", "8", "--keys", "4"], "--keys"),
         (&["run", "--payload", "8"], "--payload"),
@@ -220,4 +227,37 @@ async fn a_broker_that_is_not_there_is_one_plain_message() {
     let ended = run(&["bench", "run", "--broker", "mqtt://127.0.0.1:1", "--count", "10"]).await;
     assert_eq!(ended.code, 1);
     assert!(ended.stderr.contains("publishers:"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn refused_publications_are_counted_apart_and_are_no_loss() {
+    let access = Access::default().deny_publish("tidemill-bench/+/k000007".parse().unwrap());
+    let broker = Broker::start(BrokerConfig { access, ..BrokerConfig::default() }).await.unwrap();
+    let url = broker.url();
+    let load = ["--keys", "10", "--publishers", "2", "--ahead", "50", "--broker", &url, "--json"];
+    let ended = run(&[&["bench", "run", "--count", "2K"][..], &load].concat()).await;
+    let report = ended.report();
+    assert_eq!((ended.code, &report["ok"]), (1, &false.into()), "{}", ended.stderr);
+    for (key, count) in [("published", 2000), ("handled", 1800), ("refused", 200), ("lost", 0)] {
+        assert_eq!(report[key], count, "{key} in {report}");
+    }
+    assert!(ended.stderr.contains("FAILED 200 refused by the broker"), "{}", ended.stderr);
+    broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_measurement_that_was_none_is_not_called_a_loss() {
+    let mut sweep = start(&["bench", "sweep", "--duration", "1h", "--json"]);
+    sweep.says("measuring 8 combinations").await;
+    sweep.terminate().await;
+    let ended = sweep.end().await;
+    assert_eq!((ended.code, &ended.report()["stopped"]), (1, &true.into()), "{}", ended.stderr);
+    assert!(ended.stderr.contains("stopped after 0 of 8 combinations"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("events were lost"), "{}", ended.stderr);
+
+    let broker = Broker::start(BrokerConfig::default()).await.unwrap();
+    let ended = run(&["bench", "rebalance", "--change", "broker-restart", "--broker", &broker.url()]).await;
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("FAILED nothing was measured"), "{}", ended.stderr);
+    broker.shutdown().await;
 }
