@@ -1,7 +1,8 @@
 //! What an object is called: the same for the same records, so that a repeated write overwrites instead of adding.
 //!
 //! Invariant: batches that differ in what they hold have different names. So a record's content counts beside its
-//! idempotency key: the records of two sinks, or of two versions of a handler, share keys and must not replace each other.
+//! idempotency key: two versions of a handler, and two sinks whose keys the handler gives, share keys and must not replace
+//! each other's objects.
 
 use std::fmt::Write;
 use std::time::UNIX_EPOCH;

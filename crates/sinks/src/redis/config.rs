@@ -31,7 +31,8 @@ pub struct RedisConfig {
     #[serde(default = "remember", with = "humantime_serde")]
     #[schemars(with = "String")]
     pub remember: Duration,
-    /// What the keys that remember begin with. Default: `tidemill:written:`.
+    /// What the keys that remember begin with; the length of the record's key in bytes, that key and the idempotency key
+    /// follow, each behind a colon. Default: `tidemill:written:`.
     #[serde(default = "remember_prefix")]
     pub remember_prefix: String,
     /// How long the server may take for a batch, and a connection to be made. Default: `5s`.

@@ -120,6 +120,16 @@ async fn a_record_whose_key_holds_something_else_is_refused_alone_and_not_rememb
 }
 
 #[tokio::test]
+async fn an_idempotency_key_is_remembered_for_each_list_by_itself() {
+    let Some(store) = Store::start(RedisInto::List).await else { return };
+    let sink = store.sink();
+    let record = |suffix: &str| Record::new("x").with_header("suffix", suffix).with_idempotency_key("order-7");
+    sink.write(&[record(":one"), record(":two"), record(":one")]).await.unwrap();
+    assert_eq!(store.cli(&["LLEN", "out:one"]).await, "1");
+    assert_eq!(store.cli(&["LLEN", "out:two"]).await, "1");
+}
+
+#[tokio::test]
 async fn a_value_is_set_with_its_expiry() {
     let Some(store) = Store::start(RedisInto::Value { expires: Duration::from_secs(100) }).await else { return };
     store.sink().write(&[Record::new("1"), Record::new("2")]).await.unwrap();
