@@ -51,12 +51,25 @@ mod http_client;
 mod influx;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(any(
+    feature = "amqp",
+    feature = "http-client",
+    feature = "kafka",
+    feature = "nats",
+    feature = "object-store",
+    feature = "redis"
+))]
+mod kept;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "object-store")]
 mod object_store;
+#[cfg(any(feature = "amqp", feature = "kafka", feature = "postgres"))]
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "amqp", feature = "cloud", feature = "redis"))]
+mod provider;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "template")]
