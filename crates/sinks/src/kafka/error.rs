@@ -73,7 +73,14 @@ pub(super) fn report(error: KafkaError, is_local: bool, topic: Option<&str>) -> 
     use RDKafkaErrorCode as Code;
     let code = error.rdkafka_error_code();
     match code {
-        Some(Code::MessageSizeTooLarge | Code::InvalidRecord | Code::InvalidTimestamp | Code::PolicyViolation) => {
+        Some(
+            Code::MessageSizeTooLarge
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp
+            | Code::PolicyViolation
+            // Refused for the sake of another one in its request, where a broker says which.
+            | Code::InvalidDifferentRecord,
+        ) => {
             if is_local {
                 Report::Refused(format!("Kafka's client refuses the message: {error}"))
             } else {

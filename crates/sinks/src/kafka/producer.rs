@@ -1,6 +1,8 @@
 //! The client library: its settings, its log, its end.
 //!
-//! Invariant: messages of a partition are delivered in the order in which they were handed over, or not at all.
+//! Invariant: messages of a partition are delivered in the order in which they were handed over, or not at all. A client
+//! serves one write at a time: it packs messages of one partition into one request, which a broker takes or refuses as a
+//! whole, and so never packs those of two writes together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +12,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::FutureProducer;
 use tidemill_core::SinkError;
+use tokio::runtime::Handle;
 
 use super::config::KafkaConfig;
 use super::error::Problem;
@@ -19,12 +22,6 @@ use super::error::Problem;
 pub(super) struct Watch {
     /// A broker has refused the login.
     login_refused: Arc<AtomicBool>,
-}
-
-impl Watch {
-    pub(super) fn is_login_refused(&self) -> bool {
-        self.login_refused.load(Ordering::Relaxed)
-    }
 }
 
 impl ClientContext for Watch {
@@ -47,6 +44,36 @@ impl ClientContext for Watch {
 
 pub(super) type Producer = FutureProducer<Watch>;
 
+/// A client. When it is dropped, it withdraws what is still on the way.
+pub(super) struct Client {
+    /// There until it is dropped.
+    producer: Option<Producer>,
+    watch: Watch,
+}
+
+impl Client {
+    /// The client library's handle. Nobody keeps it longer than this.
+    pub(super) fn producer(&self) -> Option<&Producer> {
+        self.producer.as_ref()
+    }
+
+    /// Whether a broker has refused the login.
+    pub(super) fn is_login_refused(&self) -> bool {
+        self.watch.login_refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // On a thread where it may take its time.
+        let producer = self.producer.take();
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(producer))),
+            Err(_) => drop(producer),
+        }
+    }
+}
+
 /// Settings that the sink's promises rest on, or that have a place of their own.
 const OWN: [&str; 14] = [
     "bootstrap.servers",
@@ -65,11 +92,11 @@ const OWN: [&str; 14] = [
     "ssl.ca.location",
 ];
 
-/// A client with these settings. It connects by itself, in threads of its own.
+/// A client with these settings. It connects by itself, in threads of its own. Reads files: call it where that may block.
 ///
 /// # Errors
 /// The settings are wrong.
-pub(super) fn start(config: &KafkaConfig, watch: Watch) -> Result<Producer, SinkError> {
+pub(super) fn start(config: &KafkaConfig) -> Result<Client, SinkError> {
     let wrong = |problem: Problem| SinkError::misconfigured(problem);
     if config.brokers.is_empty() || config.brokers.iter().any(|broker| broker.contains("://")) {
         return Err(wrong(Problem::BadBrokers));
@@ -115,7 +142,10 @@ pub(super) fn start(config: &KafkaConfig, watch: Watch) -> Result<Producer, Sink
         settings.set("sasl.mechanism", &sasl.mechanism).set("sasl.username", &sasl.username);
         settings.set("sasl.password", password);
     }
-    settings.create_with_context(watch).map_err(|error| wrong(Problem::BadProperties(what_is_wrong(error))))
+    let watch = Watch::default();
+    let producer = settings.create_with_context(watch.clone());
+    let producer = producer.map_err(|error| wrong(Problem::BadProperties(what_is_wrong(error))))?;
+    Ok(Client { producer: Some(producer), watch })
 }
 
 /// Not the value, which may be a secret.
@@ -125,9 +155,4 @@ fn what_is_wrong(error: KafkaError) -> String {
         KafkaError::ClientCreation(why) => why,
         other => other.to_string(),
     }
-}
-
-/// Ends a client on a thread where that may take its time: what is still in it is withdrawn.
-pub(super) fn end(producer: Producer) {
-    drop(tokio::task::spawn_blocking(move || drop(producer)));
 }
