@@ -61,6 +61,8 @@ pub async fn several_writes_at_once_all_arrive(target: &dyn Target) {
     const ROUNDS: u32 = 3;
     const WRITES: u32 = 8;
     const RECORDS: u32 = 20;
+    /// Above that of any bad record.
+    const FIRST_KEY: u32 = 100;
     let sink = target.sink();
     if sink.traits().serial {
         return does_not_apply("the engine writes one batch at a time");
@@ -68,32 +70,22 @@ pub async fn several_writes_at_once_all_arrive(target: &dyn Target) {
     open(&*sink).await;
     let mut all = Vec::new();
     for round in 0..ROUNDS {
-        let batches: Vec<(Vec<Record>, Option<usize>)> = (0..WRITES)
-            .map(|write| {
-                let first = (round * WRITES + write) * RECORDS;
-                let mut batch: Vec<Record> =
-                    (first..first + RECORDS).map(|number| target.record(number, write)).collect();
-                all.extend(batch.iter().cloned());
-                // A bad one in every other batch, at different places.
-                let bad = target.bad_record().filter(|_| write % 2 == 0);
-                let place = bad.map(|mut bad| {
-                    let place = batch.len() / 2 + write as usize;
-                    bad.key.clone_from(&batch[0].key);
-                    batch.insert(place, bad);
-                    place
-                });
-                (batch, place)
-            })
-            .collect();
-        let results = join_all(batches.iter().map(|(batch, _)| deliver(&*sink, batch))).await;
-        for (refused, (_, bad)) in results.iter().zip(&batches) {
-            let places: Vec<usize> = refused.iter().map(|refused| refused.index).collect();
-            assert_eq!(
-                places,
-                bad.iter().copied().collect::<Vec<_>>(),
-                "another write's record is blamed: {refused:?}"
-            );
+        let mut batches: Vec<Vec<Record>> = Vec::new();
+        for write in 0..WRITES {
+            let first = (round * WRITES + write) * RECORDS;
+            batches.push((first..first + RECORDS).map(|number| target.record(number, FIRST_KEY + write)).collect());
         }
+        all.extend(batches.concat());
+        let mut bad = vec![Vec::new(); batches.len()];
+        // In the write that begins last, so that others hear of theirs before.
+        if let (Some(record), Some(batch), Some(bad)) = (target.bad_record(), batches.last_mut(), bad.last_mut()) {
+            bad.push(batch.len() / 2);
+            batch.insert(batch.len() / 2, record);
+        }
+        let results = join_all(batches.iter().map(|batch| deliver(&*sink, batch))).await;
+        let refused: Vec<Vec<usize>> =
+            results.iter().map(|refused| refused.iter().map(|refused| refused.index).collect()).collect();
+        assert_eq!(refused, bad, "another write's record is blamed: {results:?}");
     }
     holds(target, &all, Repeats::None).await;
 }
