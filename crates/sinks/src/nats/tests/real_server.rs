@@ -164,7 +164,7 @@ async fn the_core_hands_messages_to_who_listens() {
     assert!(!sink.traits().idempotent);
     sink.open().await.unwrap();
     // With what the protocol puts around its headers it is larger than the server takes.
-    let large = Record::new(vec![b'x'; 64 * 1024 - 4]);
+    let large = Record::new(vec![b'x'; 64 * 1024 - 8]).with_header("a", "b");
     let batch = [Record::new("1").with_header("unit", "C").with_idempotency_key("i"), large, Record::new("2")];
     let error = sink.write(&batch).await.unwrap_err();
     assert_eq!(error.rejections().len(), 1);
