@@ -14,7 +14,7 @@ use super::connection::{Connection, connect};
 use super::error::{Problem, refused};
 use super::message::{self, Message};
 use crate::kept::Kept;
-use crate::rejected_or_written;
+use crate::written;
 
 /// Writes records as messages to RabbitMQ, or another server that speaks AMQP 0.9.1.
 ///
@@ -155,7 +155,7 @@ impl Sink for Amqp {
             self.on_connection(async |connection| self.publish(connection, messages, refused).await).await?;
         }
         rejections.sort_by_key(|rejection| rejection.index);
-        rejected_or_written(rejections)
+        written(rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {

@@ -11,6 +11,7 @@ pub(super) enum Problem {
     BadTopic,
     NoTls,
     OwnProperty(String),
+    SecretProperty(String),
     BadProperties(String),
     Login,
     NoTopic(String),
@@ -35,6 +36,11 @@ impl fmt::Display for Problem {
                            no order would be kept without it"
                 )
             }
+            Self::SecretProperty(name) => write!(
+                f,
+                "property {name} of the Kafka sink may be a secret: put it into secret_properties, as a file or an \
+                 environment variable"
+            ),
             Self::BadProperties(why) => write!(f, "properties of the Kafka sink: {why}"),
             Self::Login => f.write_str("Kafka refuses the login: set the right username, password and mechanism"),
             Self::NoTopic(topic) => {

@@ -98,7 +98,7 @@ const OWN: [&str; 14] = [
 /// The settings are wrong.
 pub(super) fn start(config: &KafkaConfig) -> Result<Client, SinkError> {
     let wrong = |problem: Problem| SinkError::misconfigured(problem);
-    if config.brokers.is_empty() || config.brokers.iter().any(|broker| broker.contains("://")) {
+    if config.brokers.is_empty() || config.brokers.iter().any(|broker| broker.contains("://") || broker.contains('@')) {
         return Err(wrong(Problem::BadBrokers));
     }
     if (config.tls || config.sasl.as_ref().is_some_and(|sasl| sasl.mechanism.starts_with("SCRAM")))
@@ -106,6 +106,7 @@ pub(super) fn start(config: &KafkaConfig) -> Result<Client, SinkError> {
     {
         return Err(wrong(Problem::NoTls));
     }
+    let brokers: Vec<&str> = config.brokers.iter().map(|broker| broker.as_str()).collect();
     let mut settings = ClientConfig::new();
     let propagation = config.timeout.as_millis() / 2;
     settings
@@ -114,14 +115,21 @@ pub(super) fn start(config: &KafkaConfig) -> Result<Client, SinkError> {
         // The engine gathers batches already.
         .set("linger.ms", "1")
         .set("client.id", "tidemill");
-    for (name, value) in &config.properties {
-        if OWN.contains(&name.as_str()) || name.starts_with("sasl.") || name.contains("password") {
-            return Err(wrong(Problem::OwnProperty(name.clone())));
-        }
+    let names = config.properties.keys().chain(config.secret_properties.keys());
+    if let Some(name) = names.into_iter().find(|name| OWN.contains(&name.as_str()) || name.starts_with("sasl.")) {
+        return Err(wrong(Problem::OwnProperty(name.clone())));
+    }
+    if let Some(name) = config.properties.secret_name() {
+        return Err(wrong(Problem::SecretProperty(name.to_owned())));
+    }
+    for (name, value) in config.properties.iter() {
         settings.set(name, value);
     }
+    for (name, secret) in &config.secret_properties {
+        settings.set(name, secret.read().map_err(SinkError::misconfigured)?);
+    }
     settings
-        .set("bootstrap.servers", config.brokers.join(","))
+        .set("bootstrap.servers", brokers.join(","))
         .set("enable.idempotence", "true")
         // A message that is given up alone leaves a gap, and those behind it would come before it. The sink gives up
         // all at once.

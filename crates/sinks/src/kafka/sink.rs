@@ -17,7 +17,7 @@ use super::message;
 use super::producer::{self, Client};
 use crate::kept::blocking;
 use crate::pool::Pool;
-use crate::rejected_or_written;
+use crate::written;
 
 /// How many messages are handed over before their reports are waited for: fewer than the client holds.
 const SENT_AT_ONCE: usize = 10_000;
@@ -191,7 +191,7 @@ impl Sink for Kafka {
             self.idle.put(client);
         }
         rejections.sort_by_key(|rejection| rejection.index);
-        rejected_or_written(rejections)
+        written(rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {

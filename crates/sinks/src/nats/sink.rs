@@ -20,7 +20,7 @@ use super::config::{NatsConfig, NatsMode};
 use super::error::{Answer, Problem, TOO_LARGE, answer};
 use super::message::{self, Message};
 use crate::kept::Kept;
-use crate::rejected_or_written;
+use crate::written;
 
 /// How many messages are sent before their answers are waited for: fewer than the client holds.
 const SENT_AT_ONCE: usize = 1000;
@@ -259,7 +259,7 @@ impl Sink for Nats {
             .await?;
         }
         rejections.sort_by_key(|rejection| rejection.index);
-        rejected_or_written(rejections)
+        written(rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {

@@ -13,7 +13,7 @@ use super::error::PostgresError;
 use super::rows::Rows;
 use crate::columns;
 use crate::pool::Pool;
-use crate::{ColumnSource, rejected_or_written};
+use crate::{ColumnSource, written};
 
 /// Writes records as rows of a PostgreSQL table, a batch by one statement: all of it or nothing.
 ///
@@ -122,7 +122,7 @@ impl Sink for Postgres {
         }
         self.idle.put(connection);
         drop(slot);
-        rejected_or_written(rows.rejections)
+        written(rows.rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {

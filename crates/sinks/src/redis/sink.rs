@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use super::command;
 use super::config::RedisConfig;
 use super::error::{Problem, no_connection, refused};
-use crate::encode::written;
 use crate::kept::{Kept, blocking};
 use crate::provider;
+use crate::written;
 
 /// Writes records to a Redis server (or one that speaks its protocol), a batch as one pipeline.
 ///

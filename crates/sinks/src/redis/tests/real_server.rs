@@ -83,7 +83,8 @@ impl Target for Store {
     fn misconfigured(&self) -> Vec<Misconfigured> {
         let wrong = self.config().password(Secret::Text("wr0ng".into()));
         let mut in_url = self.config();
-        in_url.url = format!("redis://:s3cret@{}/0", self.proxy.addr());
+        in_url.url = format!("redis://:s3cret@{}/0", self.proxy.addr()).into();
+        assert!(!format!("{in_url:?} {}", serde_json::to_string(&in_url).unwrap()).contains("s3cret"));
         vec![
             Misconfigured::new(Arc::new(Redis::new(wrong)), "set the right username and password").hides("wr0ng"),
             Misconfigured::new(Arc::new(Redis::new(in_url)), "put them into username and password").hides("s3cret"),
