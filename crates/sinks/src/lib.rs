@@ -61,6 +61,16 @@ mod kafka;
     feature = "object-store",
     feature = "redis"
 ))]
+#[cfg_attr(
+    not(any(
+        feature = "amqp",
+        feature = "http-client",
+        feature = "nats",
+        feature = "object-store",
+        feature = "redis"
+    )),
+    allow(dead_code, reason = "Kafka keeps its clients in a pool, and only starts them where that may block")
+)]
 mod kept;
 #[cfg(feature = "nats")]
 mod nats;
