@@ -96,6 +96,12 @@ impl DedupKey {
         Self(bytes)
     }
 
+    /// The key that this event's records have in one sink: another one in every sink, so that a target that two sinks
+    /// write to does not take the record of one for a repeated record of the other.
+    pub(crate) fn in_sink(self, sink: &str) -> Self {
+        Parts::new("").byte(RECORD).part(&self.0).part(sink.as_bytes()).finish()
+    }
+
     /// Its bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
@@ -115,6 +121,9 @@ impl fmt::Debug for DedupKey {
         write!(f, "DedupKey({self})")
     }
 }
+
+/// The tag of keys of records, beside those of [`IdempotencyKey::of`].
+const RECORD: u8 = 6;
 
 /// A hash of parts. SipHash rather than a faster one: publishers choose what is hashed, and whoever finds a second input
 /// with the hash of another publisher's event can make that event disappear.
@@ -191,6 +200,15 @@ mod tests {
         let event = with_property("id", "7");
         assert_eq!(key.of("r", &event), key.of("r", &event));
         assert_ne!(key.of("r", &event), key.of("s", &event));
+    }
+
+    #[test]
+    fn the_same_event_has_another_key_in_another_sink() {
+        let key = DedupKey::from_bytes([7; 16]);
+        assert_eq!(key.in_sink("raw"), key.in_sink("raw"));
+        assert_ne!(key.in_sink("raw"), key.in_sink("alerts"));
+        assert_ne!(key.in_sink("raw"), key);
+        assert_ne!(key.in_sink("raw"), DedupKey::from_bytes([8; 16]).in_sink("raw"));
     }
 
     #[test]

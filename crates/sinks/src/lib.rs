@@ -38,6 +38,8 @@ mod blocking;
 mod clickhouse;
 #[cfg(feature = "columns")]
 mod columns;
+#[cfg(any(feature = "clickhouse", feature = "http", feature = "object-store", feature = "postgres"))]
+mod digest;
 #[cfg(feature = "lines")]
 #[cfg_attr(not(any(feature = "file", feature = "stdout")), allow(dead_code, reason = "whole lines are for files"))]
 mod encode;
@@ -51,16 +53,41 @@ mod http_client;
 mod influx;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(any(
+    feature = "amqp",
+    feature = "http-client",
+    feature = "kafka",
+    feature = "nats",
+    feature = "object-store",
+    feature = "redis"
+))]
+#[cfg_attr(
+    not(any(
+        feature = "amqp",
+        feature = "http-client",
+        feature = "nats",
+        feature = "object-store",
+        feature = "redis"
+    )),
+    allow(dead_code, reason = "Kafka keeps its clients in a pool, and only starts them where that may block")
+)]
+mod kept;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "object-store")]
 mod object_store;
+#[cfg(any(feature = "amqp", feature = "kafka", feature = "postgres"))]
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "amqp", feature = "cloud", feature = "redis"))]
+mod provider;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "template")]
 mod secret;
+#[cfg(feature = "template")]
+mod shown;
 #[cfg(feature = "stdout")]
 mod stdout;
 #[cfg(feature = "template")]
@@ -98,6 +125,8 @@ pub use postgres::{OnConflict, Postgres, PostgresConfig, PostgresTls};
 pub use redis::{Redis, RedisConfig, RedisInto};
 #[cfg(feature = "template")]
 pub use secret::{Secret, SecretError};
+#[cfg(feature = "template")]
+pub use shown::{PlainValues, ServerUrl};
 #[cfg(feature = "stdout")]
 pub use stdout::{Stdout, StdoutConfig};
 #[cfg(feature = "template")]
@@ -107,7 +136,14 @@ pub use template::{
 };
 
 /// The result of a batch whose accepted records were written.
-#[cfg(any(feature = "amqp", feature = "columns", feature = "influx", feature = "kafka", feature = "nats"))]
-fn rejected_or_written(rejections: Vec<tidemill_core::Rejection>) -> Result<(), tidemill_core::SinkError> {
+#[cfg(any(
+    feature = "amqp",
+    feature = "columns",
+    feature = "influx",
+    feature = "kafka",
+    feature = "lines",
+    feature = "nats"
+))]
+fn written(rejections: Vec<tidemill_core::Rejection>) -> Result<(), tidemill_core::SinkError> {
     if rejections.is_empty() { Ok(()) } else { Err(tidemill_core::SinkError::rejected(rejections)) }
 }

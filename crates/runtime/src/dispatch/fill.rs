@@ -1,7 +1,8 @@
 //! What a record lacks is filled in from the event that it came from: key, topic, captures, time, idempotency key.
 //!
-//! INVARIANT: what is filled in comes from the event, its route and the record's place among those of its event alone.
-//! So a redelivery, on whatever replica, fills in the same, as long as the handler emits the same in the same order.
+//! INVARIANT: what is filled in comes from the event, its route, the sink's name and the record's place among those that
+//! its event emitted to that sink. So a redelivery, on whatever replica, fills in the same, as long as the handler emits
+//! the same in the same order; and no two records get the same idempotency key, also in a target that sinks share.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,8 +48,16 @@ pub(super) struct Filler<'a> {
     key: Bytes,
     idempotency: Option<DedupKey>,
     time: Option<SystemTime>,
-    /// Per sink, how many records went there so far.
-    emitted: SmallVec<[(SinkId, u32); 4]>,
+    /// The sinks that records went to so far.
+    emitted: SmallVec<[ToSink; 4]>,
+}
+
+/// What one event has emitted to one sink.
+struct ToSink {
+    sink: SinkId,
+    /// The key that the first record got, or would have.
+    key: Option<DedupKey>,
+    records: u32,
 }
 
 impl<'a> Filler<'a> {
@@ -59,7 +68,7 @@ impl<'a> Filler<'a> {
 
     pub(super) fn fill(&mut self, emitted: Emitted) -> (SinkId, Record) {
         let Emitted { sink, mut record } = emitted;
-        let place = self.place(sink);
+        let (idempotency, place) = self.idempotency(sink);
         record.key.get_or_insert_with(|| self.key.clone());
         let own = self.event.topic_name();
         // Captures are places in the topic.
@@ -69,7 +78,8 @@ impl<'a> Filler<'a> {
         if record.time.is_none() {
             record.time = Some(self.time());
         }
-        if let (None, Some(key)) = (&record.idempotency_key, self.idempotency) {
+        // One that the handler gave is an identity that others know, and may be the row's own: it stays as it is.
+        if let (None, Some(key)) = (&record.idempotency_key, idempotency) {
             record.idempotency_key = Some(match place {
                 // The first record of an event has the same key whether others follow or not.
                 0 => key.to_string(),
@@ -79,18 +89,20 @@ impl<'a> Filler<'a> {
         (sink, record)
     }
 
-    /// How many records of this event went to the sink before.
-    fn place(&mut self, sink: SinkId) -> u32 {
-        match self.emitted.iter_mut().find(|(other, _)| *other == sink) {
-            Some((_, count)) => {
-                *count += 1;
-                *count
-            }
-            None => {
-                self.emitted.push((sink, 0));
-                0
-            }
+    /// The key of the event's records in this sink, and how many went there before.
+    fn idempotency(&mut self, sink: SinkId) -> (Option<DedupKey>, u32) {
+        if let Some(to) = self.emitted.iter_mut().find(|to| to.sink == sink) {
+            to.records += 1;
+            return (to.key, to.records - 1);
         }
+        let key = self.idempotency.map(|key| key.in_sink(self.name(sink)));
+        self.emitted.push(ToSink { sink, key, records: 1 });
+        (key, 0)
+    }
+
+    /// The sink's name; that of publications is never a sink's.
+    fn name(&self, sink: SinkId) -> &str {
+        self.route.scope.sinks.get(usize::from(sink.0)).map_or("", |name| name)
     }
 
     /// Read once per event: the stamp may stand inside the payload.

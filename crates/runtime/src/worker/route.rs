@@ -114,10 +114,10 @@ impl Route {
         self
     }
 
-    /// Gives the records of this route an idempotency key: that of their event and, for the second and further records
-    /// that one event emits to the same sink, their number. A record that has one from its handler keeps it. An
-    /// idempotent sink then has every record once, whatever is delivered or written again, provided that the handler
-    /// emits the same records in the same order each time.
+    /// Gives the records of this route an idempotency key: made of that of their event, the sink's name and, for the
+    /// second and further records that one event emits to the same sink, their number. A record that has one from its
+    /// handler keeps it. An idempotent sink then has every record once, whatever is delivered or written again, provided
+    /// that the handler emits the same records in the same order each time, and that sinks keep their names.
     pub fn idempotency_key(mut self, key: IdempotencyKey) -> Self {
         self.idempotency_key = Some(key);
         self

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Secret, Template};
+use crate::{Secret, ServerUrl, Template};
 
 /// Settings of [`Amqp`](crate::Amqp).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,7 +14,7 @@ use crate::{Secret, Template};
 #[non_exhaustive]
 pub struct AmqpConfig {
     /// `amqp://host[:port][/vhost]`, with TLS `amqps://`. Credentials do not belong here.
-    pub url: String,
+    pub url: ServerUrl,
     /// The exchange, which must exist. The empty one is the default exchange, where the routing key names a queue.
     pub exchange: Template,
     /// The routing key. What a record says stays one word of it; `{topic}` becomes words between dots.
@@ -57,7 +57,7 @@ fn timeout() -> Duration {
 impl AmqpConfig {
     /// Settings for this server, exchange and routing key, the rest as by default.
     #[must_use]
-    pub fn new(url: impl Into<String>, exchange: Template, routing_key: Template) -> Self {
+    pub fn new(url: impl Into<ServerUrl>, exchange: Template, routing_key: Template) -> Self {
         Self {
             url: url.into(),
             exchange,

@@ -1,7 +1,6 @@
 //! Publishing, and waiting for confirmations.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use lapin::Confirmation;
@@ -11,10 +10,11 @@ use tidemill_core::{Record, Rejection, Sink, SinkError, SinkTraits};
 use tokio::time::timeout;
 
 use super::config::AmqpConfig;
-use super::connection::{self, Connection};
+use super::connection::{Connection, connect};
 use super::error::{Problem, refused};
 use super::message::{self, Message};
-use crate::rejected_or_written;
+use crate::kept::Kept;
+use crate::written;
 
 /// Writes records as messages to RabbitMQ, or another server that speaks AMQP 0.9.1.
 ///
@@ -23,7 +23,7 @@ use crate::rejected_or_written;
 /// the consumer to act once on each. Messages stay in order, except around one that a full queue refused for a while.
 ///
 /// Headers: `tidemill-key`, `tidemill-topic` and those of the record; content type and time have places of their own.
-/// One connection with one channel, made when it is first needed and again when it fails. A dropped `write` may still
+/// One connection, with a channel for each write at a time, made when it is first needed and again when it fails. A dropped `write` may still
 /// reach the server.
 ///
 /// `Rejected` are records that do not fit the templates, and with `mandatory` those whose message no queue takes. What
@@ -40,36 +40,28 @@ use crate::rejected_or_written;
 /// ```
 pub struct Amqp {
     config: AmqpConfig,
-    connection: Mutex<Option<Connection>>,
+    connection: Kept<Connection>,
 }
 
 impl Amqp {
     /// A sink with these settings. They are checked when it is opened.
     #[must_use]
     pub fn new(config: AmqpConfig) -> Self {
-        Self { config, connection: Mutex::default() }
+        Self { config, connection: Kept::default() }
     }
 
-    fn current(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn connection(&self) -> Result<Connection, SinkError> {
-        if let Some(connection) = &*self.current() {
-            return Ok(connection.clone());
-        }
-        let made = connection::connect(&self.config).await?;
-        *self.current() = Some(made.clone());
-        Ok(made)
-    }
-
-    /// Runs something within the time limit, and gives the connection up when it fails: nobody knows what is still under
-    /// way on it.
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, SinkError>>) -> Result<T, SinkError> {
-        let late = || Err(SinkError::unavailable(Problem::TimedOut));
-        let result = timeout(self.config.timeout, work).await.unwrap_or_else(|_| late());
+    /// Runs something on the connection, both within the time limit, and gives the connection up when it fails: nobody
+    /// knows what is still under way on it.
+    async fn on_connection<T>(
+        &self,
+        work: impl AsyncFnOnce(&Connection) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
+        let late = |_| SinkError::unavailable(Problem::TimedOut);
+        let made = timeout(self.config.timeout, self.connection.or_make(connect(&self.config))).await;
+        let connection = made.map_err(late)??;
+        let result = timeout(self.config.timeout, work(&connection)).await.unwrap_or_else(|error| Err(late(error)));
         if result.is_err() {
-            drop(self.current().take());
+            self.connection.forget(&connection);
         }
         result
     }
@@ -81,10 +73,11 @@ impl Amqp {
 
     async fn publish(
         &self,
+        connection: &Connection,
         messages: Vec<(usize, Message, &Record)>,
         rejections: &mut Vec<Rejection>,
     ) -> Result<(), SinkError> {
-        let channel = self.connection().await?.channel;
+        let channel = connection.channel().await?;
         let failed = |error| refused(error, self.exchange());
         let options = BasicPublishOptions { mandatory: self.config.mandatory, immediate: false };
         let mut unconfirmed = Vec::with_capacity(messages.len());
@@ -112,6 +105,7 @@ impl Amqp {
                 }
             }
         }
+        connection.put(channel);
         Ok(())
     }
 
@@ -140,10 +134,9 @@ impl Sink for Amqp {
     }
 
     async fn open(&self) -> Result<(), SinkError> {
-        self.in_time(async {
-            let connection = self.connection().await?;
-            let Some(exchange) = self.exchange() else { return Ok(()) };
-            connection.check(exchange).await.map_err(|error| refused(error, Some(exchange)))
+        self.on_connection(async |connection| match self.exchange() {
+            Some(exchange) => connection.check(exchange).await,
+            None => Ok(()),
         })
         .await
     }
@@ -158,14 +151,15 @@ impl Sink for Amqp {
             }
         }
         if !messages.is_empty() {
-            self.in_time(self.publish(messages, &mut rejections)).await?;
+            let refused = &mut rejections;
+            self.on_connection(async |connection| self.publish(connection, messages, refused).await).await?;
         }
         rejections.sort_by_key(|rejection| rejection.index);
-        rejected_or_written(rejections)
+        written(rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {
-        drop(self.current().take());
+        self.connection.clear();
         Ok(())
     }
 }

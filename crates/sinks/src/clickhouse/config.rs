@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::default_columns;
-use crate::{Column, Identifier, Secret};
+use crate::{Column, Identifier, Secret, ServerUrl};
 
 /// Settings of [`Clickhouse`](crate::Clickhouse). URL and table have no default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,7 +15,7 @@ use crate::{Column, Identifier, Secret};
 #[non_exhaustive]
 pub struct ClickhouseConfig {
     /// The HTTP interface: scheme, host and port, such as `https://clickhouse.example.org:8443`.
-    pub url: String,
+    pub url: ServerUrl,
     /// The table, with its database if that is not the user's default: `plant.readings`.
     pub table: Identifier,
     /// Who writes. It needs the privilege INSERT on the table. Default: the server's default user.
@@ -71,7 +71,7 @@ fn connect_timeout() -> Duration {
 impl ClickhouseConfig {
     /// Settings for this table, the rest as by default.
     #[must_use]
-    pub fn new(url: impl Into<String>, table: Identifier) -> Self {
+    pub fn new(url: impl Into<ServerUrl>, table: Identifier) -> Self {
         Self {
             url: url.into(),
             table,

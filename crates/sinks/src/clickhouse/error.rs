@@ -11,6 +11,8 @@ use crate::http_client::{Answer, unavailable};
 /// A longer message is cut off.
 const LONGEST_MESSAGE: usize = 300;
 
+const UNKNOWN_SETTING: u32 = 115;
+
 #[derive(Debug)]
 pub(super) struct ClickhouseError {
     host: String,
@@ -58,14 +60,20 @@ impl ClickhouseError {
     /// `None` for an answer that is a success.
     pub(super) fn of(host: &str, answer: &Answer) -> Option<Self> {
         let code = code(answer);
-        // An error that came after the status had been sent stands in the text alone.
-        if answer.status.is_success() && code.is_none() {
+        // An error that came after the status had been sent stands in the text alone, or the answer breaks off. What is
+        // no error and has a text comes from something else than ClickHouse.
+        if answer.status.is_success() && code.is_none() && answer.is_whole && answer.text.trim().is_empty() {
             return None;
         }
         let meaning = Meaning::of(answer.status, code);
         let message = if meaning == Meaning::Refused { "" } else { message(&answer.text) };
         let message = message.chars().take(LONGEST_MESSAGE).collect();
         Some(Self { host: host.to_owned(), status: answer.status, code, message, meaning })
+    }
+
+    /// Whether the server does not know something that it was told to set.
+    pub(super) fn is_unknown_setting(&self) -> bool {
+        self.code == Some(UNKNOWN_SETTING)
     }
 
     /// Whether the login may be an old one.
@@ -84,8 +92,7 @@ impl ClickhouseError {
 
 fn code(answer: &Answer) -> Option<u32> {
     let header = answer.headers.get("x-clickhouse-exception-code").and_then(|code| code.to_str().ok()?.parse().ok());
-    let text =
-        || answer.text.trim_start().strip_prefix("Code: ")?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+    let text = || answer.text.split_once("Code: ")?.1.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
     header.or_else(text)
 }
 
@@ -109,11 +116,14 @@ impl fmt::Display for ClickhouseError {
             (Some(10 | 16 | 47), _) => ": add the column to the table, or take it out of columns",
             (Some(192..=194 | 516), _) => ": set the right user and password",
             (Some(164 | 291 | 497), _) => ": grant the user INSERT on the table",
-            (Some(115), _) => {
+            (Some(UNKNOWN_SETTING), _) => {
                 ": set deduplicate = false where ClickHouse is older than 22.2, async_insert = false before 21.11"
             }
             (_, Meaning::Refused) => ": a row has a value that the table does not take",
             (_, Meaning::Setup) => ": mend the settings or the table",
+            (None, Meaning::Busy) if self.status.is_success() => {
+                ": that is no answer of ClickHouse to an insert, or breaks off; look at what url leads to"
+            }
             (_, Meaning::Busy) => "",
         })
     }
@@ -128,7 +138,12 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, text: &str) -> Answer {
-        Answer { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), text: text.to_owned() }
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            text: text.to_owned(),
+            is_whole: true,
+        }
     }
 
     #[test]
@@ -154,6 +169,11 @@ mod tests {
     fn an_error_after_the_status_is_noticed() {
         assert!(ClickhouseError::of("h", &answer(200, "")).is_none());
         assert!(ClickhouseError::of("h", &answer(200, "Code: 241. DB::Exception: memory")).is_some());
+        let late = ClickhouseError::of("h", &answer(200, "__exception__\r\nCode: 241. DB::Exception: memory")).unwrap();
+        assert_eq!(late.code, Some(241));
+        assert_eq!(ClickhouseError::of("h", &answer(200, "welcome")).unwrap().meaning, Meaning::Busy);
+        let broken_off = Answer { is_whole: false, ..answer(200, "") };
+        assert_eq!(ClickhouseError::of("h", &broken_off).unwrap().meaning, Meaning::Busy);
         assert_eq!(ClickhouseError::of("h", &answer(502, "bad gateway")).unwrap().meaning, Meaning::Busy);
     }
 }

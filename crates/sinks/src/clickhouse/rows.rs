@@ -1,11 +1,11 @@
 //! Records to lines of `JSONEachRow`, and the token that tells a repeated batch.
 
-use ring::digest::{Context, SHA256};
 use serde::Serialize;
 use serde_json::Value as Json;
 use tidemill_core::{Record, Rejection};
 
 use crate::columns::Value;
+use crate::digest::BatchKey;
 use crate::{Column, ColumnSource, ColumnType, Fields};
 
 /// A batch as the body of a request.
@@ -21,27 +21,19 @@ impl Rows {
     pub(super) fn new(columns: &[Column], batch: &[Record]) -> Self {
         let mut lines = Vec::new();
         let mut rejections = Vec::new();
-        let mut keys = Some(Context::new(&SHA256));
+        let mut keys = BatchKey::new();
         let names: Vec<String> = columns.iter().map(|column| Json::from(column.name.as_str()).to_string()).collect();
         for (index, record) in batch.iter().enumerate() {
             let start = lines.len();
             match push_row(&mut lines, columns, &names, record) {
-                Ok(()) => match (&mut keys, &record.idempotency_key) {
-                    (Some(keys), Some(key)) => {
-                        // With its length, so that no two lists of keys are the same bytes.
-                        keys.update(&(key.len() as u64).to_be_bytes());
-                        keys.update(key.as_bytes());
-                    }
-                    _ => keys = None,
-                },
+                Ok(()) => keys.add(record),
                 Err(reason) => {
                     lines.truncate(start);
                     rejections.push(Rejection { index, reason });
                 }
             }
         }
-        let hex = |keys: Context| keys.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { lines, rejections, token: keys.map(hex) }
+        Self { lines, rejections, token: keys.finish() }
     }
 }
 

@@ -1,18 +1,19 @@
 //! Sends batches.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue};
 use tidemill_core::{Record, Sink, SinkError};
-use tokio::task;
 
 use super::config::ClickhouseConfig;
 use super::error::ClickhouseError;
 use super::rows::Rows;
-use crate::http_client::{Reach, Server, gzip};
-use crate::{Identifier, columns, rejected_or_written};
+use crate::http_client::{Limits, Reach, Server, gzip};
+use crate::kept::{Kept, blocking};
+use crate::{Identifier, columns, written};
 
 const USER: HeaderName = HeaderName::from_static("x-clickhouse-user");
 const KEY: HeaderName = HeaderName::from_static("x-clickhouse-key");
@@ -30,10 +31,10 @@ const KEY: HeaderName = HeaderName::from_static("x-clickhouse-key");
 ///
 /// | answer | means |
 /// |---|---|
-/// | 200 | written |
+/// | 200, with an empty body that came to its end | written |
 /// | codes of values, ranges and constraints; 413 | [`BatchRefused`](tidemill_core::SinkErrorKind::BatchRefused): halves tell which record it is |
 /// | codes of names, logins, privileges and settings | [`Misconfigured`](tidemill_core::SinkErrorKind::Misconfigured) |
-/// | other codes, none in time | [`Unavailable`](tidemill_core::SinkErrorKind::Unavailable) |
+/// | other codes and answers, none in time | [`Unavailable`](tidemill_core::SinkErrorKind::Unavailable) |
 ///
 /// A record is [`Rejected`](tidemill_core::SinkErrorKind::Rejected) before it is sent when its payload or key is no UTF-8,
 /// or is no JSON where a column asks for a field.
@@ -57,7 +58,9 @@ const KEY: HeaderName = HeaderName::from_static("x-clickhouse-key");
 pub struct Clickhouse {
     config: Arc<ClickhouseConfig>,
     /// Made at the first call, and anew after an answer that doubts the login.
-    setup: Mutex<Option<Arc<Setup>>>,
+    setup: Kept<Setup>,
+    /// What the server has not yet said that it does not know.
+    known: Mutex<Vec<Switch>>,
 }
 
 /// What requests are made with.
@@ -74,8 +77,7 @@ impl Setup {
         let reach = Reach {
             url: &config.url,
             ca_file: config.ca_file.as_deref(),
-            timeout: config.timeout,
-            connect_timeout: config.connect_timeout,
+            limits: Limits { whole: config.timeout, connect: config.connect_timeout },
         };
         let mut login = Vec::new();
         let password = config.password.as_ref().map(|password| password.read().map_err(|error| error.to_string()));
@@ -99,48 +101,80 @@ impl Clickhouse {
     /// A sink with these settings. They are checked when it is opened.
     #[must_use]
     pub fn new(config: ClickhouseConfig) -> Self {
-        Self { config: Arc::new(config), setup: Mutex::default() }
+        Self { config: Arc::new(config), setup: Kept::default(), known: Mutex::new(SWITCHES.to_vec()) }
     }
 
     async fn setup(&self) -> Result<Arc<Setup>, SinkError> {
-        if let Some(setup) = &*self.setup.lock().unwrap_or_else(PoisonError::into_inner) {
-            return Ok(Arc::clone(setup));
-        }
         let config = Arc::clone(&self.config);
-        let made = task::spawn_blocking(move || Setup::new(&config)).await.map_err(SinkError::unavailable)?;
-        let made = Arc::new(made.map_err(SinkError::misconfigured)?);
-        *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&made));
-        Ok(made)
+        self.setup.or_make(blocking(move || Setup::new(&config).map_err(SinkError::misconfigured))).await
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Switch>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn insert(&self, lines: Vec<u8>, token: Option<String>) -> Result<(), SinkError> {
         let setup = self.setup().await?;
-        let mut query = vec![("query", setup.insert.as_str()), ("date_time_input_format", "best_effort")];
-        if self.config.async_insert {
-            query.extend([("async_insert", "1"), ("wait_for_async_insert", "1")]);
+        let packs = self.config.gzip && !lines.is_empty();
+        let body = Bytes::from(if packs { gzip(&lines).map_err(SinkError::unavailable)? } else { lines });
+        // Once, and once more for each switch that an old server does not know.
+        loop {
+            let mut query = vec![("query", setup.insert.as_str()), ("date_time_input_format", "best_effort")];
+            if self.config.async_insert {
+                query.push(("async_insert", "1"));
+            }
+            query.extend(self.known().iter().filter(|switch| self.needs(switch)).map(|switch| (switch.name, "1")));
+            if let Some(token) = token.as_deref().filter(|_| self.config.deduplicate) {
+                query.push(("insert_deduplication_token", token));
+            }
+            // The length is said also of a body that is empty, which old servers insist on.
+            let mut request = setup.server.post("/", &query).header(CONTENT_LENGTH, body.len());
+            for (name, value) in &setup.login {
+                request = request.header(name, value);
+            }
+            if packs {
+                request = request.header(CONTENT_ENCODING, "gzip");
+            }
+            let answer = setup.server.send(request.body(body.clone())).await?;
+            let Some(error) = ClickhouseError::of(setup.server.host(), &answer) else { return Ok(()) };
+            if error.is_unknown_setting() && self.forget_switch(&answer.text) {
+                continue;
+            }
+            if error.doubts_login() {
+                self.setup.forget(&setup);
+            }
+            return Err(error.into_sink(&answer));
         }
-        if let Some(token) = token.as_deref().filter(|_| self.config.deduplicate) {
-            query.push(("insert_deduplication_token", token));
-        }
-        let mut request = setup.server.post("/", &query);
-        for (name, value) in &setup.login {
-            request = request.header(name, value);
-        }
-        request = if self.config.gzip && !lines.is_empty() {
-            let packed = gzip(&lines).map_err(SinkError::unavailable)?;
-            request.header(CONTENT_ENCODING, "gzip").body(packed)
-        } else {
-            // Said also of a body that is empty, which old servers insist on.
-            request.header(CONTENT_LENGTH, lines.len()).body(lines)
-        };
-        let answer = setup.server.send(request).await?;
-        let Some(error) = ClickhouseError::of(&setup.server.host, &answer) else { return Ok(()) };
-        if error.doubts_login() {
-            drop(self.setup.lock().unwrap_or_else(PoisonError::into_inner).take());
-        }
-        Err(error.into_sink(&answer))
+    }
+
+    /// Whether the settings call for it.
+    fn needs(&self, switch: &Switch) -> bool {
+        !switch.deduplicates || self.config.deduplicate
+    }
+
+    /// Leaves out what the server says that it does not know, from now on. `false` when it is something else, or when
+    /// the server knows the rest of it.
+    fn forget_switch(&self, said: &str) -> bool {
+        let mut known = self.known();
+        let before = known.len();
+        known.retain(|switch| !said.contains(switch.name) || (self.config.async_insert && !switch.deduplicates));
+        known.len() < before
     }
 }
+
+/// A setting that is switched on where the server knows it.
+#[derive(Clone, Copy, Debug)]
+struct Switch {
+    name: &'static str,
+    deduplicates: bool,
+}
+
+/// The user's profile may have inserts gathered by the server: it must not answer before they are written, and should
+/// look at their tokens. A server that does not know these gathers nothing.
+const SWITCHES: [Switch; 2] = [
+    Switch { name: "wait_for_async_insert", deduplicates: false },
+    Switch { name: "async_insert_deduplicate", deduplicates: true },
+];
 
 impl fmt::Debug for Clickhouse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,11 +195,11 @@ impl Sink for Clickhouse {
         if !rows.lines.is_empty() {
             self.insert(rows.lines, rows.token).await?;
         }
-        rejected_or_written(rows.rejections)
+        written(rows.rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {
-        drop(self.setup.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.setup.clear();
         Ok(())
     }
 }

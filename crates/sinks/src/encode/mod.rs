@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_core::{Record, Rejection, SinkError};
+use tidemill_core::{Record, Rejection};
 
 #[cfg(feature = "csv")]
 pub use self::csv::{CsvColumn, CsvError, CsvFormat, CsvValue};
@@ -113,11 +113,6 @@ impl Encoder {
         lines.shrink_to(Self::SPARE_MAX_BYTES);
         *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = lines;
     }
-}
-
-/// The result of a batch whose accepted records were written.
-pub(crate) fn written(rejections: Vec<Rejection>) -> Result<(), SinkError> {
-    if rejections.is_empty() { Ok(()) } else { Err(SinkError::rejected(rejections)) }
 }
 
 fn push_payload(lines: &mut Vec<u8>, payload: &[u8]) -> Result<(), String> {

@@ -15,7 +15,8 @@ use super::journal::Journal;
 use super::keeper::Keeper;
 use super::pack::Packer;
 use crate::blocking;
-use crate::encode::{Encoded, Encoder, written};
+use crate::encode::{Encoded, Encoder};
+use crate::written;
 
 /// Appends records as lines to a file.
 ///

@@ -1,15 +1,10 @@
 //! What a status means for the records of a request.
 
-use std::time::{Duration, SystemTime};
-
-use jiff::Timestamp;
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::LOCATION;
 
 use super::error::HttpError;
-
-/// A server that asks for more is asked again after this: nobody waits for a day because of one wrong header.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+use crate::http_client::Answer;
 
 /// What a status means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,25 +34,13 @@ impl Verdict {
     }
 }
 
-pub(super) fn error(host: &str, status: StatusCode, headers: &HeaderMap) -> HttpError {
-    let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
+pub(super) fn error(host: &str, answer: &Answer) -> HttpError {
+    let status = answer.status;
+    let location = answer.headers.get(LOCATION).and_then(|location| location.to_str().ok());
     // Without what may be secret in it.
     let location = location.filter(|_| status.is_redirection());
     let location = location.map(|location| location.split(['?', '#']).next().unwrap_or_default().chars().take(200));
     HttpError::Status { host: host.to_owned(), status, location: location.map(Iterator::collect) }
-}
-
-/// How long the server asks to be left alone: seconds, or a date.
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let delay = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date: Timestamp = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-            SystemTime::from(date).duration_since(now).unwrap_or_default()
-        }
-    };
-    Some(delay.min(LONGEST_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -85,21 +68,5 @@ mod tests {
             assert_eq!(Verdict::of(StatusCode::from_u16(status).unwrap(), true), verdict, "{status}");
         }
         assert_eq!(Verdict::of(StatusCode::NOT_FOUND, false), Verdict::Refused);
-    }
-
-    #[test]
-    fn the_server_may_ask_to_be_left_alone_in_seconds_or_until_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_445_412_400);
-        let ask = |text: &str| {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
-            retry_after(&headers, now)
-        };
-        assert_eq!(ask("7"), Some(Duration::from_secs(7)));
-        assert_eq!(ask("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::from_secs(80)));
-        assert_eq!(ask("Wed, 21 Oct 2014 07:28:00 GMT"), None, "a weekday that does not fit its date");
-        assert_eq!(ask("Tue, 21 Oct 2014 07:28:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(ask("99999999"), Some(LONGEST_RETRY_AFTER));
-        assert_eq!(ask("soon"), None);
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

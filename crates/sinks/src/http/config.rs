@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Secret, Template};
+use crate::{PlainValues, Secret, ServerUrl, Template};
 
 /// Settings of [`Http`](crate::Http). Only the URL has no default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,7 +17,7 @@ use crate::{Secret, Template};
 pub struct HttpConfig {
     /// Where to, such as `https://example.org/plants/{line}`. Placeholders may stand in the path and the query, and only
     /// with the body `record`; scheme and host are fixed.
-    pub url: Template,
+    pub url: ServerUrl<Template>,
     /// The method. Default: `post`.
     #[serde(default)]
     pub method: HttpMethod,
@@ -30,9 +30,9 @@ pub struct HttpConfig {
     #[serde(default)]
     pub envelope: bool,
     /// Headers. With the body `record` their values may have placeholders. `content-type` is set by default from the
-    /// record or the body.
+    /// record or the body. Names that tell of a secret, such as `authorization`, are refused.
     #[serde(default)]
-    pub headers: BTreeMap<String, Template>,
+    pub headers: PlainValues<Template>,
     /// Headers whose values are secrets, such as `authorization`. Read at the start, and again after an answer of 401 or
     /// 403, so that a mounted file may be renewed.
     #[serde(default)]
@@ -89,11 +89,11 @@ impl HttpConfig {
     #[must_use]
     pub fn new(url: Template) -> Self {
         Self {
-            url,
+            url: url.into(),
             method: HttpMethod::default(),
             body: HttpBody::default(),
             envelope: false,
-            headers: BTreeMap::new(),
+            headers: PlainValues::default(),
             secret_headers: BTreeMap::new(),
             signature: None,
             idempotency_header: idempotency_header(),

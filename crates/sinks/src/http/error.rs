@@ -1,7 +1,6 @@
 //! What is wrong with a request or the settings. Never holds the URL, which may have a secret in its query.
 
 use std::fmt;
-use std::time::Duration;
 
 use reqwest::StatusCode;
 use tidemill_core::{BoxError, SinkError};
@@ -14,10 +13,8 @@ pub(super) enum HttpError {
     BadHeader(String),
     /// A placeholder stands where all records of a batch share a value.
     NotConstant(String),
-    /// The client cannot be built.
-    Client(reqwest::Error),
-    /// No connection, or no answer.
-    NoAnswer { host: String, source: reqwest::Error },
+    /// A secret stands where settings are shown.
+    SecretHeader(String),
     /// The server's answer.
     Status { host: String, status: StatusCode, location: Option<String> },
 }
@@ -25,14 +22,6 @@ pub(super) enum HttpError {
 impl HttpError {
     pub(super) fn misconfigured(self) -> SinkError {
         SinkError::misconfigured(self)
-    }
-
-    pub(super) fn unavailable(self, retry_after: Option<Duration>) -> SinkError {
-        let error = SinkError::unavailable(self);
-        match retry_after {
-            Some(delay) => error.with_retry_after(delay),
-            None => error,
-        }
     }
 }
 
@@ -48,11 +37,11 @@ impl fmt::Display for HttpError {
                 "{what} of the HTTP sink has a placeholder, but all records of a batch share it: take it out, or use the \
                  body `record`"
             ),
-            Self::Client(_) => f.write_str("the HTTP client cannot be made"),
-            Self::NoAnswer { host, source } if source.is_timeout() => {
-                write!(f, "{host} did not answer in time")
-            }
-            Self::NoAnswer { host, .. } => write!(f, "no answer from {host}"),
+            Self::SecretHeader(name) => write!(
+                f,
+                "header {name:?} of the HTTP sink may be a secret: put it into secret_headers, as a file or an \
+                 environment variable"
+            ),
             Self::Status { host, status, location } => {
                 write!(f, "{host} answered {status}")?;
                 let hint = match (status.as_u16(), location) {
@@ -74,14 +63,7 @@ impl fmt::Display for HttpError {
     }
 }
 
-impl std::error::Error for HttpError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Client(source) | Self::NoAnswer { source, .. } => Some(source),
-            Self::BadUrl(_) | Self::BadHeader(_) | Self::NotConstant(_) | Self::Status { .. } => None,
-        }
-    }
-}
+impl std::error::Error for HttpError {}
 
 /// What is wrong with something that has a text of its own.
 pub(super) fn misconfigured(source: impl Into<BoxError>) -> SinkError {

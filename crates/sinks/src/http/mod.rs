@@ -5,7 +5,7 @@
 //! | `config` | settings |
 //! | `setup` | settings that are checked, secrets that are read, the client |
 //! | `request` | records to requests: body, headers, signature, idempotency key |
-//! | `answer` | what a status means, and how long the server asks to be left alone |
+//! | `answer` | what a status means |
 //! | `sink` | sends them |
 //! | `error` | what is wrong, never with the URL's or a secret's content |
 

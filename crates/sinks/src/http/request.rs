@@ -3,22 +3,20 @@
 //! Invariant: the same records give the same idempotency key, and what a record says stays within a header's value or a
 //! part of the URL.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, Url};
-use ring::{digest, hmac};
+use ring::hmac;
 use tidemill_core::{Record, Rejection, SinkError};
 
 use super::config::{HttpBody, HttpConfig, HttpMethod};
 use super::error::misconfigured;
 use super::setup::{Setup, header_name};
+use crate::digest::{BatchKey, hex};
 use crate::encode;
+use crate::http_client::gzip;
 use crate::{Escape, Fields};
 
 /// A request for one record.
@@ -37,7 +35,7 @@ pub(super) fn single(config: &HttpConfig, setup: &Setup, record: &Record) -> Res
         (false, None) => "application/octet-stream",
     };
     headers.insert(CONTENT_TYPE, value("content-type", content_type)?);
-    for (name, template) in &config.headers {
+    for (name, template) in config.headers.iter() {
         let mut text = String::new();
         template.render_into(&mut text, &fields, Escape::None).map_err(|error| error.to_string())?;
         headers.insert(header_name(name).map_err(|error| error.to_string())?, value(name, &text)?);
@@ -61,7 +59,7 @@ pub(super) fn batch(
     let array = config.body == HttpBody::JsonArray;
     let mut rejections = Vec::new();
     let mut body = Vec::new();
-    let mut keys = Some(digest::Context::new(&digest::SHA256));
+    let mut keys = BatchKey::new();
     let mut any = false;
     for (index, record) in batch.iter().enumerate() {
         let whole = body.len();
@@ -81,14 +79,7 @@ pub(super) fn batch(
         if !array {
             body.push(b'\n');
         }
-        match (&mut keys, &record.idempotency_key) {
-            (Some(keys), Some(key)) => {
-                // With its length, so that two keys are never taken for two others.
-                keys.update(&(key.len() as u64).to_be_bytes());
-                keys.update(key.as_bytes());
-            }
-            (keys, _) => *keys = None,
-        }
+        keys.add(record);
     }
     if !any {
         return Ok((None, rejections));
@@ -100,10 +91,10 @@ pub(super) fn batch(
     let mut headers = HeaderMap::new();
     let content_type = if array { "application/json" } else { "application/x-ndjson" };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    for (name, template) in &config.headers {
+    for (name, template) in config.headers.iter() {
         headers.insert(header_name(name)?, value(name, template.literal_prefix()).map_err(misconfigured)?);
     }
-    let key = keys.map(|keys| hex(keys.finish().as_ref()));
+    let key = keys.finish();
     Ok((Some(build(config, setup, url, headers, body.into(), key).map_err(misconfigured)?), rejections))
 }
 
@@ -158,18 +149,4 @@ pub(super) fn sign(key: &hmac::Key, body: &[u8], now: SystemTime) -> String {
     context.update(format!("{time}.").as_bytes());
     context.update(body);
     format!("t={time},v1={}", hex(context.sign().as_ref()))
-}
-
-fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -1,20 +1,17 @@
 //! Settings that are checked, secrets that are read, and the client.
 
+use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
 use tidemill_core::SinkError;
 
 use super::config::{HttpBody, HttpConfig};
 use super::error::{HttpError, misconfigured};
-use crate::tls;
+use crate::http_client::{HttpClient, Limits};
 
 /// What requests are made with.
 #[derive(Debug)]
 pub(super) struct Setup {
-    pub(super) client: Client,
-    /// For errors, which never show the whole URL.
-    pub(super) host: String,
+    pub(super) http: HttpClient,
     /// Sent with every request; the secret ones are marked so.
     pub(super) headers: HeaderMap,
     pub(super) signing_key: Option<ring::hmac::Key>,
@@ -25,7 +22,10 @@ impl Setup {
     pub(super) fn new(config: &HttpConfig) -> Result<Self, SinkError> {
         let url = fixed_url(config).map_err(HttpError::misconfigured)?;
         let mut headers = HeaderMap::new();
-        for (name, value) in &config.headers {
+        if let Some(name) = config.headers.secret_name() {
+            return Err(HttpError::SecretHeader(name.to_owned()).misconfigured());
+        }
+        for (name, value) in config.headers.iter() {
             let name = header_name(name)?;
             if config.body != HttpBody::Record && !value.is_constant() {
                 return Err(HttpError::NotConstant(format!("header {name}")).misconfigured());
@@ -49,33 +49,10 @@ impl Setup {
             }
             None => None,
         };
-        let host = url.host_str().unwrap_or_default();
-        let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        Ok(Self { client: client(config, &url)?, host, headers, signing_key })
+        let limits = Limits { whole: config.timeout, connect: config.connect_timeout };
+        let http = HttpClient::new(&url, config.ca_file.as_deref(), limits).map_err(misconfigured)?;
+        Ok(Self { http, headers, signing_key })
     }
-}
-
-fn client(config: &HttpConfig, url: &Url) -> Result<Client, SinkError> {
-    let mut builder = Client::builder()
-        .user_agent(concat!("tidemill/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        // A lost answer must not be taken for a request that never left.
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .timeout(config.timeout)
-        .connect_timeout(config.connect_timeout);
-    if url.scheme() == "https" {
-        let tls = tls::client_config(config.ca_file.as_deref()).map_err(misconfigured)?;
-        builder = builder.tls_backend_preconfigured(tls).https_only(true);
-    } else {
-        // Never used, but the client asks for one.
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let none = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let none = none.map_err(misconfigured)?;
-        let none = none.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-        builder = builder.tls_backend_preconfigured(none);
-    }
-    builder.build().map_err(|error| HttpError::Client(error).misconfigured())
 }
 
 /// The URL as far as no record changes it.

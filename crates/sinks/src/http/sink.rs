@@ -1,22 +1,21 @@
 //! Sends requests, and says what their answers mean.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
-use reqwest::header::HeaderMap;
 use reqwest::{Request, StatusCode};
 use tidemill_core::{Record, Rejection, Sink, SinkError, SinkTraits};
-use tokio::task;
 
 use super::answer::{self, Verdict};
 use super::config::{HttpBody, HttpConfig};
 use super::error::HttpError;
 use super::request;
 use super::setup::Setup;
-use crate::encode::written;
+use crate::http_client::unavailable;
+use crate::kept::{Kept, blocking};
+use crate::written;
 
 /// Sends records as HTTP requests.
 ///
@@ -45,53 +44,39 @@ use crate::encode::written;
 pub struct Http {
     config: Arc<HttpConfig>,
     /// Made at the first call, and anew after an answer that doubts the secrets.
-    setup: Mutex<Option<Arc<Setup>>>,
+    setup: Kept<Setup>,
 }
 
 impl Http {
     /// A sink with these settings. They are checked when it is opened.
     #[must_use]
     pub fn new(config: HttpConfig) -> Self {
-        Self { config: Arc::new(config), setup: Mutex::default() }
+        Self { config: Arc::new(config), setup: Kept::default() }
     }
 
     async fn setup(&self) -> Result<Arc<Setup>, SinkError> {
-        if let Some(setup) = &*self.setup.lock().unwrap_or_else(PoisonError::into_inner) {
-            return Ok(Arc::clone(setup));
-        }
         let config = Arc::clone(&self.config);
-        let made = task::spawn_blocking(move || Setup::new(&config)).await.map_err(SinkError::unavailable)?;
-        let made = Arc::new(made?);
-        *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&made));
-        Ok(made)
+        self.setup.or_make(blocking(move || Setup::new(&config))).await
     }
 
     /// Sends one request. `Ok(Some)` says why its records are refused.
-    async fn send(&self, setup: &Setup, request: Request) -> Result<Option<HttpError>, SinkError> {
-        let no_answer = |source: reqwest::Error| {
-            HttpError::NoAnswer { host: setup.host.clone(), source: source.without_url() }.unavailable(None)
-        };
-        let answer = setup.client.execute(request).await.map_err(no_answer)?;
-        let status = answer.status();
-        let verdict = Verdict::of(status, self.config.url.is_constant());
-        let headers = if verdict == Verdict::Written { HeaderMap::new() } else { answer.headers().clone() };
-        // Read to its end, so that the connection can be used again. What it says does not matter.
-        drain(answer).await;
-        let error = || answer::error(&setup.host, status, &headers);
-        match verdict {
+    async fn send(&self, setup: &Arc<Setup>, request: Request) -> Result<Option<HttpError>, SinkError> {
+        let answer = setup.http.send(request).await?;
+        let error = || answer::error(&setup.http.host, &answer);
+        match Verdict::of(answer.status, self.config.url.is_constant()) {
             Verdict::Written => Ok(None),
             Verdict::Refused => Ok(Some(error())),
-            Verdict::Unavailable => Err(error().unavailable(answer::retry_after(&headers, SystemTime::now()))),
+            Verdict::Unavailable => Err(unavailable(error(), &answer)),
             Verdict::Misconfigured => {
-                if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-                    drop(self.setup.lock().unwrap_or_else(PoisonError::into_inner).take());
+                if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                    self.setup.forget(setup);
                 }
                 Err(error().misconfigured())
             }
         }
     }
 
-    async fn write_each(&self, setup: &Setup, batch: &[Record]) -> Result<(), SinkError> {
+    async fn write_each(&self, setup: &Arc<Setup>, batch: &[Record]) -> Result<(), SinkError> {
         let sends = (0..batch.len()).map(|index| async move {
             let request = match request::single(&self.config, setup, &batch[index]) {
                 Ok(request) => request,
@@ -108,7 +93,7 @@ impl Http {
         written(rejections)
     }
 
-    async fn write_whole(&self, setup: &Setup, batch: &[Record]) -> Result<(), SinkError> {
+    async fn write_whole(&self, setup: &Arc<Setup>, batch: &[Record]) -> Result<(), SinkError> {
         let (request, mut rejections) = request::batch(&self.config, setup, batch)?;
         let Some(request) = request else { return written(rejections) };
         let Some(refused) = self.send(setup, request).await? else { return written(rejections) };
@@ -122,22 +107,9 @@ impl Http {
     }
 }
 
-/// At most so much of an answer is read; the connection of a longer one is closed.
-const LONGEST_ANSWER_BYTES: usize = 64 * 1024;
-
-async fn drain(mut answer: reqwest::Response) {
-    let mut read = 0;
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        read += chunk.len();
-        if read > LONGEST_ANSWER_BYTES {
-            return;
-        }
-    }
-}
-
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Http").field("url", &self.config.url.literal_prefix()).finish_non_exhaustive()
+        f.debug_struct("Http").field("url", &self.config.url).finish_non_exhaustive()
     }
 }
 
@@ -167,7 +139,7 @@ impl Sink for Http {
     }
 
     async fn close(&self) -> Result<(), SinkError> {
-        drop(self.setup.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.setup.clear();
         Ok(())
     }
 }

@@ -171,11 +171,16 @@ async fn mistakes_in_the_settings_are_found_when_it_is_opened() {
         (config("http://h/{key}").body(HttpBody::Ndjson), "use the body `record`"),
         (config("http://h/").body(HttpBody::JsonArray).header("x-key", template("{key}")), "header x-key"),
         (config("http://h/").header("x key", template("1")), "\"x key\""),
+        (config("http://h/").header("Authorization", template("Bearer s3cret")), "put it into secret_headers"),
+        (config("http://h/").header("cookie", template("session=s3cret")), "put it into secret_headers"),
+        (config("http://h/").header("x-api-key", template("s3cret")), "put it into secret_headers"),
         (config("http://h/").secret_header("x", Secret::Env("TIDEMILL_NO_SUCH_VARIABLE".into())), "is not set"),
         (config("http://h/").secret_header("x", Secret::Text("s3cret\n1".into())), "not allow"),
     ] {
-        let error = Http::new(config).open().await.unwrap_err();
-        let text = format!("{} {error:?}", report(&error));
+        let shown = format!("{config:?} {}", serde_json::to_string(&config).unwrap());
+        let sink = Http::new(config);
+        let error = sink.open().await.unwrap_err();
+        let text = format!("{} {error:?} {sink:?} {shown}", report(&error));
         assert_eq!(error.kind(), SinkErrorKind::Misconfigured, "{text}");
         assert!(text.contains(part) && !text.contains("s3cret"), "{text} should say {part}");
     }

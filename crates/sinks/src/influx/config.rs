@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Secret, Template};
+use crate::{Secret, ServerUrl, Template};
 
 /// Settings of [`Influx`](crate::Influx). URL, API, measurement and fields have no default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,7 +15,7 @@ use crate::{Secret, Template};
 #[non_exhaustive]
 pub struct InfluxConfig {
     /// The server: scheme, host and port, with a path if it stands behind one.
-    pub url: String,
+    pub url: ServerUrl,
     /// Which of the two ways to write, and where to.
     pub api: InfluxApi,
     /// The token (`v2`), or the password of the user (`v1`). Read at the start, and again after an answer of 401 or 403,
@@ -68,7 +68,7 @@ fn connect_timeout() -> Duration {
 impl InfluxConfig {
     /// Settings for this measurement, without fields, the rest as by default.
     #[must_use]
-    pub fn new(url: impl Into<String>, api: InfluxApi, measurement: Template) -> Self {
+    pub fn new(url: impl Into<ServerUrl>, api: InfluxApi, measurement: Template) -> Self {
         Self {
             url: url.into(),
             api,

@@ -1,19 +1,19 @@
 //! Sends batches.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use tidemill_core::{Record, Rejection, Sink, SinkError, SinkTraits};
-use tokio::task;
 
 use super::config::{InfluxApi, InfluxConfig, InfluxTime};
 use super::error::InfluxError;
 use super::point;
-use crate::http_client::{Answer, Reach, Server, gzip};
-use crate::rejected_or_written;
+use crate::http_client::{Answer, Limits, Reach, Server, gzip};
+use crate::kept::{Kept, blocking};
+use crate::written;
 
 /// Writes records as points in line protocol, a batch by one request.
 ///
@@ -54,7 +54,7 @@ use crate::rejected_or_written;
 pub struct Influx {
     config: Arc<InfluxConfig>,
     /// Made at the first call, and anew after an answer that doubts the token.
-    setup: Mutex<Option<Arc<Setup>>>,
+    setup: Kept<Setup>,
 }
 
 /// What requests are made with.
@@ -69,8 +69,7 @@ impl Setup {
         let reach = Reach {
             url: &config.url,
             ca_file: config.ca_file.as_deref(),
-            timeout: config.timeout,
-            connect_timeout: config.connect_timeout,
+            limits: Limits { whole: config.timeout, connect: config.connect_timeout },
         };
         if config.fields.is_empty() {
             return Err("fields is empty: name at least one".to_owned());
@@ -105,18 +104,12 @@ impl Influx {
     /// A sink with these settings. They are checked when it is opened.
     #[must_use]
     pub fn new(config: InfluxConfig) -> Self {
-        Self { config: Arc::new(config), setup: Mutex::default() }
+        Self { config: Arc::new(config), setup: Kept::default() }
     }
 
     async fn setup(&self) -> Result<Arc<Setup>, SinkError> {
-        if let Some(setup) = &*self.setup.lock().unwrap_or_else(PoisonError::into_inner) {
-            return Ok(Arc::clone(setup));
-        }
         let config = Arc::clone(&self.config);
-        let made = task::spawn_blocking(move || Setup::new(&config)).await.map_err(SinkError::unavailable)?;
-        let made = Arc::new(made.map_err(SinkError::misconfigured)?);
-        *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&made));
-        Ok(made)
+        self.setup.or_make(blocking(move || Setup::new(&config).map_err(SinkError::misconfigured))).await
     }
 
     async fn post(&self, lines: String) -> Result<(Arc<Setup>, Answer), SinkError> {
@@ -145,7 +138,7 @@ impl Influx {
         };
         let answer = setup.server.send(request).await?;
         if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            drop(self.setup.lock().unwrap_or_else(PoisonError::into_inner).take());
+            self.setup.forget(&setup);
         }
         Ok((setup, answer))
     }
@@ -170,7 +163,7 @@ impl Sink for Influx {
         if matches!(answer.status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) {
             return Ok(());
         }
-        InfluxError::new(&setup.server.host, &answer).into_sink(&answer).map_or(Ok(()), Err)
+        InfluxError::new(setup.server.host(), &answer).into_sink(&answer).map_or(Ok(()), Err)
     }
 
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
@@ -185,15 +178,15 @@ impl Sink for Influx {
         }
         if !lines.is_empty() {
             let (setup, answer) = self.post(lines).await?;
-            if let Some(error) = InfluxError::new(&setup.server.host, &answer).into_sink(&answer) {
+            if let Some(error) = InfluxError::new(setup.server.host(), &answer).into_sink(&answer) {
                 return Err(error);
             }
         }
-        rejected_or_written(rejections)
+        written(rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {
-        drop(self.setup.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.setup.clear();
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Secret, Template};
+use crate::{PlainValues, Secret, ServerUrl, Template};
 
 /// Settings of [`Kafka`](crate::Kafka).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,7 +15,7 @@ use crate::{Secret, Template};
 #[non_exhaustive]
 pub struct KafkaConfig {
     /// Some brokers of the cluster, as `host:port`; the others are learnt from them.
-    pub brokers: Vec<String>,
+    pub brokers: Vec<ServerUrl>,
     /// The topic. What a record says stays one word of it; `{topic}` becomes words between dots.
     pub topic: Template,
     /// How long a batch may take until all its messages are delivered; what is not by then is withdrawn. Default: `10s`,
@@ -34,9 +34,12 @@ pub struct KafkaConfig {
     #[serde(default)]
     pub sasl: Option<KafkaSasl>,
     /// Further settings of librdkafka, such as `compression.type = "lz4"`. Those that this sink's promises rest on are
-    /// refused.
+    /// refused, and those whose names tell of a secret.
     #[serde(default)]
-    pub properties: BTreeMap<String, String>,
+    pub properties: PlainValues,
+    /// The same for secrets, such as `ssl.key.password`. Read when a client is made.
+    #[serde(default)]
+    pub secret_properties: BTreeMap<String, Secret>,
 }
 
 /// Who logs in to Kafka.
@@ -67,7 +70,7 @@ fn timeout() -> Duration {
 impl KafkaConfig {
     /// Settings for this broker and topic, the rest as by default.
     #[must_use]
-    pub fn new(broker: impl Into<String>, topic: Template) -> Self {
+    pub fn new(broker: impl Into<ServerUrl>, topic: Template) -> Self {
         Self {
             brokers: vec![broker.into()],
             topic,
@@ -75,7 +78,8 @@ impl KafkaConfig {
             tls: false,
             ca_file: None,
             sasl: None,
-            properties: BTreeMap::new(),
+            properties: PlainValues::default(),
+            secret_properties: BTreeMap::new(),
         }
     }
 

@@ -11,6 +11,7 @@ pub(super) enum Problem {
     BadTopic,
     NoTls,
     OwnProperty(String),
+    SecretProperty(String),
     BadProperties(String),
     Login,
     NoTopic(String),
@@ -35,6 +36,11 @@ impl fmt::Display for Problem {
                            no order would be kept without it"
                 )
             }
+            Self::SecretProperty(name) => write!(
+                f,
+                "property {name} of the Kafka sink may be a secret: put it into secret_properties, as a file or an \
+                 environment variable"
+            ),
             Self::BadProperties(why) => write!(f, "properties of the Kafka sink: {why}"),
             Self::Login => f.write_str("Kafka refuses the login: set the right username, password and mechanism"),
             Self::NoTopic(topic) => {
@@ -73,7 +79,14 @@ pub(super) fn report(error: KafkaError, is_local: bool, topic: Option<&str>) -> 
     use RDKafkaErrorCode as Code;
     let code = error.rdkafka_error_code();
     match code {
-        Some(Code::MessageSizeTooLarge | Code::InvalidRecord | Code::InvalidTimestamp | Code::PolicyViolation) => {
+        Some(
+            Code::MessageSizeTooLarge
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp
+            | Code::PolicyViolation
+            // Refused for the sake of another one in its request, where a broker says which.
+            | Code::InvalidDifferentRecord,
+        ) => {
             if is_local {
                 Report::Refused(format!("Kafka's client refuses the message: {error}"))
             } else {

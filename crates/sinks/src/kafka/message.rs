@@ -14,6 +14,16 @@ use crate::Escape;
 const LONGEST_TOPIC: usize = 249;
 
 /// # Errors
+/// Why the record can be no message.
+pub(super) fn check(record: &Record) -> Result<(), String> {
+    // It would end the program inside of the client library.
+    match record.headers.iter().find(|(name, _)| name.contains('\0')) {
+        Some((name, _)) => Err(format!("the name of header {name:?} has a null character")),
+        None => Ok(()),
+    }
+}
+
+/// # Errors
 /// Why the record has no topic.
 pub(super) fn topic(config: &KafkaConfig, record: &Record) -> Result<String, String> {
     let topic = config.topic.render(record, Escape::DottedWord).map_err(|error| error.to_string())?;
@@ -30,6 +40,7 @@ pub(super) fn is_topic(topic: &str) -> bool {
     !matches!(topic, "" | "." | "..") && topic.len() <= LONGEST_TOPIC && topic.bytes().all(is_allowed)
 }
 
+/// The message of a record that was checked.
 pub(super) fn of<'a>(topic: &'a str, record: &'a Record) -> FutureRecord<'a, [u8], [u8]> {
     let mut message = FutureRecord::to(topic).payload(&*record.payload).headers(headers(record));
     if let Some(key) = &record.key {
@@ -51,7 +62,5 @@ fn headers(record: &Record) -> OwnedHeaders {
     ];
     let own = own.into_iter().filter_map(|(key, value)| Some((key, value?)));
     let all = own.chain(record.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-    // A null character in a name would end the program inside of the client library.
-    let named = all.filter(|(key, _)| !key.contains('\0'));
-    named.fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
+    all.fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
 }

@@ -1,6 +1,8 @@
 //! The client library: its settings, its log, its end.
 //!
-//! Invariant: messages of a partition are delivered in the order in which they were handed over, or not at all.
+//! Invariant: messages of a partition are delivered in the order in which they were handed over, or not at all. A client
+//! serves one write at a time: it packs messages of one partition into one request, which a broker takes or refuses as a
+//! whole, and so never packs those of two writes together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +12,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::FutureProducer;
 use tidemill_core::SinkError;
+use tokio::runtime::Handle;
 
 use super::config::KafkaConfig;
 use super::error::Problem;
@@ -19,12 +22,6 @@ use super::error::Problem;
 pub(super) struct Watch {
     /// A broker has refused the login.
     login_refused: Arc<AtomicBool>,
-}
-
-impl Watch {
-    pub(super) fn is_login_refused(&self) -> bool {
-        self.login_refused.load(Ordering::Relaxed)
-    }
 }
 
 impl ClientContext for Watch {
@@ -47,6 +44,36 @@ impl ClientContext for Watch {
 
 pub(super) type Producer = FutureProducer<Watch>;
 
+/// A client. When it is dropped, it withdraws what is still on the way.
+pub(super) struct Client {
+    /// There until it is dropped.
+    producer: Option<Producer>,
+    watch: Watch,
+}
+
+impl Client {
+    /// The client library's handle. Nobody keeps it longer than this.
+    pub(super) fn producer(&self) -> Option<&Producer> {
+        self.producer.as_ref()
+    }
+
+    /// Whether a broker has refused the login.
+    pub(super) fn is_login_refused(&self) -> bool {
+        self.watch.login_refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // On a thread where it may take its time.
+        let producer = self.producer.take();
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(producer))),
+            Err(_) => drop(producer),
+        }
+    }
+}
+
 /// Settings that the sink's promises rest on, or that have a place of their own.
 const OWN: [&str; 14] = [
     "bootstrap.servers",
@@ -65,13 +92,13 @@ const OWN: [&str; 14] = [
     "ssl.ca.location",
 ];
 
-/// A client with these settings. It connects by itself, in threads of its own.
+/// A client with these settings. It connects by itself, in threads of its own. Reads files: call it where that may block.
 ///
 /// # Errors
 /// The settings are wrong.
-pub(super) fn start(config: &KafkaConfig, watch: Watch) -> Result<Producer, SinkError> {
+pub(super) fn start(config: &KafkaConfig) -> Result<Client, SinkError> {
     let wrong = |problem: Problem| SinkError::misconfigured(problem);
-    if config.brokers.is_empty() || config.brokers.iter().any(|broker| broker.contains("://")) {
+    if config.brokers.is_empty() || config.brokers.iter().any(|broker| broker.contains("://") || broker.contains('@')) {
         return Err(wrong(Problem::BadBrokers));
     }
     if (config.tls || config.sasl.as_ref().is_some_and(|sasl| sasl.mechanism.starts_with("SCRAM")))
@@ -79,6 +106,7 @@ pub(super) fn start(config: &KafkaConfig, watch: Watch) -> Result<Producer, Sink
     {
         return Err(wrong(Problem::NoTls));
     }
+    let brokers: Vec<&str> = config.brokers.iter().map(|broker| broker.as_str()).collect();
     let mut settings = ClientConfig::new();
     let propagation = config.timeout.as_millis() / 2;
     settings
@@ -87,14 +115,21 @@ pub(super) fn start(config: &KafkaConfig, watch: Watch) -> Result<Producer, Sink
         // The engine gathers batches already.
         .set("linger.ms", "1")
         .set("client.id", "tidemill");
-    for (name, value) in &config.properties {
-        if OWN.contains(&name.as_str()) || name.starts_with("sasl.") || name.contains("password") {
-            return Err(wrong(Problem::OwnProperty(name.clone())));
-        }
+    let names = config.properties.keys().chain(config.secret_properties.keys());
+    if let Some(name) = names.into_iter().find(|name| OWN.contains(&name.as_str()) || name.starts_with("sasl.")) {
+        return Err(wrong(Problem::OwnProperty(name.clone())));
+    }
+    if let Some(name) = config.properties.secret_name() {
+        return Err(wrong(Problem::SecretProperty(name.to_owned())));
+    }
+    for (name, value) in config.properties.iter() {
         settings.set(name, value);
     }
+    for (name, secret) in &config.secret_properties {
+        settings.set(name, secret.read().map_err(SinkError::misconfigured)?);
+    }
     settings
-        .set("bootstrap.servers", config.brokers.join(","))
+        .set("bootstrap.servers", brokers.join(","))
         .set("enable.idempotence", "true")
         // A message that is given up alone leaves a gap, and those behind it would come before it. The sink gives up
         // all at once.
@@ -115,7 +150,10 @@ pub(super) fn start(config: &KafkaConfig, watch: Watch) -> Result<Producer, Sink
         settings.set("sasl.mechanism", &sasl.mechanism).set("sasl.username", &sasl.username);
         settings.set("sasl.password", password);
     }
-    settings.create_with_context(watch).map_err(|error| wrong(Problem::BadProperties(what_is_wrong(error))))
+    let watch = Watch::default();
+    let producer = settings.create_with_context(watch.clone());
+    let producer = producer.map_err(|error| wrong(Problem::BadProperties(what_is_wrong(error))))?;
+    Ok(Client { producer: Some(producer), watch })
 }
 
 /// Not the value, which may be a secret.
@@ -125,9 +163,4 @@ fn what_is_wrong(error: KafkaError) -> String {
         KafkaError::ClientCreation(why) => why,
         other => other.to_string(),
     }
-}
-
-/// Ends a client on a thread where that may take its time: what is still in it is withdrawn.
-pub(super) fn end(producer: Producer) {
-    drop(tokio::task::spawn_blocking(move || drop(producer)));
 }

@@ -1,22 +1,23 @@
 //! Sending, and waiting for delivery reports.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::Producer as _;
-use tidemill_core::{Record, Rejection, Sink, SinkError, SinkTraits};
+use tidemill_core::{Record, Rejection, Sink, SinkError, SinkErrorKind, SinkTraits};
 use tokio::time::timeout;
 
 use super::config::KafkaConfig;
 use super::error::{Problem, Report, report};
 use super::message;
-use super::producer::{self, Producer, Watch};
-use crate::rejected_or_written;
+use super::producer::{self, Client};
+use crate::kept::blocking;
+use crate::pool::Pool;
+use crate::written;
 
 /// How many messages are handed over before their reports are waited for: fewer than the client holds.
 const SENT_AT_ONCE: usize = 10_000;
@@ -31,7 +32,9 @@ const SENT_AT_ONCE: usize = 10_000;
 /// Headers: `content-type`, `tidemill-topic`, `tidemill-idempotency-key` and those of the record. A record's time is the
 /// message's. A dropped `write` may still reach the brokers.
 ///
-/// `Rejected` are records that do not fit the topic's template or are larger than `message.max.bytes`, and those that a
+/// Each write at a time has a client of its own, with its threads and connections: so `in_flight` costs some.
+///
+/// `Rejected` are records that do not fit the topic's template, have a header with a null character in its name, or are larger than `message.max.bytes`, and those that a
 /// broker refuses alone; where it refuses several, the engine writes halves, and those that were taken come twice.
 ///
 /// ```
@@ -44,36 +47,25 @@ const SENT_AT_ONCE: usize = 10_000;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Kafka {
-    config: KafkaConfig,
-    client: Mutex<Option<(Producer, Watch)>>,
+    config: Arc<KafkaConfig>,
+    /// Clients that no write uses.
+    idle: Pool<Client>,
 }
 
 impl Kafka {
     /// A sink with these settings. They are checked when it is opened.
     #[must_use]
     pub fn new(config: KafkaConfig) -> Self {
-        Self { config, client: Mutex::default() }
+        Self { config: Arc::new(config), idle: Pool::default() }
     }
 
-    fn current(&self) -> MutexGuard<'_, Option<(Producer, Watch)>> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn client(&self) -> Result<(Producer, Watch), SinkError> {
-        let mut current = self.current();
-        if let Some(client) = &*current {
-            return Ok(client.clone());
+    /// A client for one write.
+    async fn client(&self) -> Result<Client, SinkError> {
+        if let Some(client) = self.idle.take() {
+            return Ok(client);
         }
-        let watch = Watch::default();
-        let producer = producer::start(&self.config, watch.clone())?;
-        Ok(current.insert((producer, watch)).clone())
-    }
-
-    /// Withdraws what is still on the way, and starts with another client next time.
-    fn give_up(&self) {
-        if let Some((producer, _)) = self.current().take() {
-            producer::end(producer);
-        }
+        let config = Arc::clone(&self.config);
+        blocking(move || producer::start(&config)).await
     }
 
     /// The topic, where all records go to one.
@@ -82,13 +74,13 @@ impl Kafka {
     }
 
     /// Asks for the topic, or for all.
-    async fn ask(&self, limit: Duration) -> Result<(), SinkError> {
-        let (producer, watch) = self.client()?;
+    async fn ask(&self, client: &Client) -> Result<(), SinkError> {
+        let stopped = || SinkError::unavailable(Problem::Stopped);
+        let (producer, limit) = (client.producer().cloned().ok_or_else(stopped)?, self.config.timeout);
         let topic = self.topic().map(str::to_owned);
         let asked = topic.clone();
-        let asking = move || producer.client().fetch_metadata(asked.as_deref(), limit);
-        let answer = tokio::task::spawn_blocking(asking).await.map_err(SinkError::unavailable)?;
-        if watch.is_login_refused() {
+        let answer = blocking(move || Ok(producer.client().fetch_metadata(asked.as_deref(), limit))).await?;
+        if client.is_login_refused() {
             return Err(SinkError::misconfigured(Problem::Login));
         }
         let metadata = answer.map_err(|error| SinkError::unavailable(Problem::Metadata(error)))?;
@@ -106,10 +98,11 @@ impl Kafka {
 
     async fn send(
         &self,
-        producer: &Producer,
+        client: &Client,
         messages: &[(usize, String, &Record)],
         rejections: &mut Vec<Rejection>,
     ) -> Result<(), SinkError> {
+        let producer = client.producer().ok_or_else(|| SinkError::unavailable(Problem::Stopped))?;
         let mut places = Vec::with_capacity(messages.len());
         let mut reports = Vec::with_capacity(messages.len());
         for (index, topic, record) in messages {
@@ -141,6 +134,7 @@ impl Kafka {
         match refused.len() {
             0 => Ok(()),
             1 => {
+                // It was alone in its request.
                 let (index, error) = refused.remove(0);
                 rejections.push(Rejection { index, reason: format!("Kafka refuses the message: {error}") });
                 Ok(())
@@ -166,36 +160,44 @@ impl Sink for Kafka {
         if self.topic().is_some_and(|topic| !message::is_topic(topic)) {
             return Err(SinkError::misconfigured(Problem::BadTopic));
         }
-        let result = self.ask(self.config.timeout).await;
-        if result.is_err() {
-            self.give_up();
-        }
-        result
+        let client = self.client().await?;
+        self.ask(&client).await?;
+        self.idle.put(client);
+        Ok(())
     }
 
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
         let mut rejections = Vec::new();
         let mut messages = Vec::with_capacity(batch.len());
         for (index, record) in batch.iter().enumerate() {
-            match message::topic(&self.config, record) {
+            match message::check(record).and_then(|()| message::topic(&self.config, record)) {
                 Ok(topic) => messages.push((index, topic, record)),
                 Err(reason) => rejections.push(Rejection { index, reason }),
             }
         }
-        for some in messages.chunks(SENT_AT_ONCE) {
-            let (producer, watch) = self.client()?;
-            if let Err(error) = self.send(&producer, some, &mut rejections).await {
-                self.give_up();
-                let refused = watch.is_login_refused();
-                return Err(if refused { SinkError::misconfigured(Problem::Login) } else { error });
+        if !messages.is_empty() {
+            let client = self.client().await?;
+            for some in messages.chunks(SENT_AT_ONCE) {
+                if let Err(error) = self.send(&client, some, &mut rejections).await {
+                    if error.kind() == SinkErrorKind::BatchRefused {
+                        // Every message was answered for.
+                        self.idle.put(client);
+                    } else if client.is_login_refused() {
+                        return Err(SinkError::misconfigured(Problem::Login));
+                    }
+                    return Err(error);
+                }
             }
+            self.idle.put(client);
         }
         rejections.sort_by_key(|rejection| rejection.index);
-        rejected_or_written(rejections)
+        written(rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {
-        self.give_up();
+        while let Some(client) = self.idle.take() {
+            drop(client);
+        }
         Ok(())
     }
 }

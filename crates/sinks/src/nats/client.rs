@@ -13,6 +13,7 @@ use tidemill_core::SinkError;
 
 use super::config::NatsConfig;
 use super::error::{Problem, no_connection};
+use crate::kept::blocking;
 use crate::tls;
 
 /// Who logs in, as read from the settings.
@@ -25,8 +26,13 @@ struct Login {
 }
 
 pub(super) async fn connect(config: &NatsConfig) -> Result<Client, SinkError> {
-    let servers = servers(config)?;
-    let login = login(config)?;
+    let (own, servers) = (config.clone(), servers(config)?);
+    let uses_tls = servers.iter().any(ServerAddr::tls_required);
+    let (login, trusted) = blocking(move || {
+        let trusted = uses_tls.then(|| tls::client_config(own.ca_file.as_deref())).transpose();
+        Ok((login(&own)?, trusted.map_err(SinkError::misconfigured)?))
+    })
+    .await?;
     let is_connected = Arc::new(AtomicBool::new(false));
     let once = Arc::clone(&is_connected);
     let mut options = ConnectOptions::with_auth_callback(move |nonce| {
@@ -45,8 +51,7 @@ pub(super) async fn connect(config: &NatsConfig) -> Result<Client, SinkError> {
     // Together with the login, which fails the second time.
     .max_reconnects(servers.len())
     .ignore_discovered_servers();
-    if servers.iter().any(ServerAddr::tls_required) {
-        let trusted = tls::client_config(config.ca_file.as_deref()).map_err(SinkError::misconfigured)?;
+    if let Some(trusted) = trusted {
         options = options.require_tls(true).tls_client_config(trusted);
     }
     let client = options.connect(servers).await.map_err(no_connection)?;
@@ -67,6 +72,7 @@ fn servers(config: &NatsConfig) -> Result<Vec<ServerAddr>, SinkError> {
     if servers.is_empty() { Err(wrong(Problem::BadServer)) } else { Ok(servers) }
 }
 
+/// Reads files.
 fn login(config: &NatsConfig) -> Result<Login, SinkError> {
     let read = |secret: &Option<crate::Secret>| secret.as_ref().map(crate::Secret::read).transpose();
     let mut login = Login {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Secret, Template};
+use crate::{Secret, ServerUrl, Template};
 
 /// Settings of [`Nats`](crate::Nats).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,7 +14,7 @@ use crate::{Secret, Template};
 #[non_exhaustive]
 pub struct NatsConfig {
     /// `nats://host[:port]`, with TLS `tls://`; several for a cluster. Credentials do not belong here.
-    pub servers: Vec<String>,
+    pub servers: Vec<ServerUrl>,
     /// The subject. What a record says stays one word of it; `{topic}` becomes words between dots.
     pub subject: Template,
     /// Whether messages are stored. No default: it decides what is lost.
@@ -48,7 +48,7 @@ fn timeout() -> Duration {
 impl NatsConfig {
     /// Settings for this server, subject and mode, the rest as by default.
     #[must_use]
-    pub fn new(server: impl Into<String>, subject: Template, mode: NatsMode) -> Self {
+    pub fn new(server: impl Into<ServerUrl>, subject: Template, mode: NatsMode) -> Self {
         Self {
             servers: vec![server.into()],
             subject,

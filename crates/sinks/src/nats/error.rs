@@ -7,6 +7,9 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::{ConnectError, ConnectErrorKind};
 use tidemill_core::{BoxError, SinkError};
 
+/// Why a message is refused that the client does not send at all.
+pub(super) const TOO_LARGE: &str = "the message and its headers are larger than the server's max_payload";
+
 #[derive(Debug)]
 pub(super) enum Problem {
     BadServer,
@@ -112,9 +115,7 @@ pub(super) enum Answer {
 pub(super) fn answer(error: PublishError) -> Answer {
     match error.kind() {
         PublishErrorKind::StreamNotFound => Answer::NobodyAnswers,
-        PublishErrorKind::MaxPayloadExceeded => {
-            Answer::Refused("the message is larger than the server's max_payload".to_owned())
-        }
+        PublishErrorKind::MaxPayloadExceeded => Answer::Refused(TOO_LARGE.to_owned()),
         PublishErrorKind::TimedOut => Answer::Failed(SinkError::unavailable(Problem::TimedOut)),
         _ => {
             let said = std::error::Error::source(&error)

@@ -1,9 +1,10 @@
 //! Streams, publishing, and waiting for what the server says.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_nats::Client;
+use async_nats::client::PublishErrorKind;
 use async_nats::jetstream::context::{
     Context, ContextBuilder, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind,
 };
@@ -16,9 +17,10 @@ use tokio::time::timeout;
 
 use super::client;
 use super::config::{NatsConfig, NatsMode};
-use super::error::{Answer, Problem, answer};
+use super::error::{Answer, Problem, TOO_LARGE, answer};
 use super::message::{self, Message};
-use crate::rejected_or_written;
+use crate::kept::Kept;
+use crate::written;
 
 /// How many messages are sent before their answers are waited for: fewer than the client holds.
 const SENT_AT_ONCE: usize = 1000;
@@ -49,10 +51,9 @@ const SENT_AT_ONCE: usize = 1000;
 /// ```
 pub struct Nats {
     config: NatsConfig,
-    connection: Mutex<Option<Connection>>,
+    connection: Kept<Connection>,
 }
 
-#[derive(Clone)]
 struct Connection {
     client: Client,
     jetstream: Context,
@@ -62,24 +63,18 @@ impl Nats {
     /// A sink with these settings. They are checked when it is opened.
     #[must_use]
     pub fn new(config: NatsConfig) -> Self {
-        Self { config, connection: Mutex::default() }
+        Self { config, connection: Kept::default() }
     }
 
-    fn current(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn connection(&self) -> Result<Connection, SinkError> {
-        if let Some(connection) = &*self.current() {
-            return Ok(connection.clone());
-        }
-        let made = timeout(self.config.timeout, client::connect(&self.config)).await;
-        let client = made.map_err(|_| SinkError::unavailable(Problem::TimedOut))??;
-        let jetstream = ContextBuilder::new().timeout(self.config.timeout).ack_timeout(self.config.timeout);
-        let jetstream = jetstream.build(client.clone());
-        let connection = Connection { client, jetstream };
-        *self.current() = Some(connection.clone());
-        Ok(connection)
+    async fn connection(&self) -> Result<Arc<Connection>, SinkError> {
+        let make = async {
+            let made = timeout(self.config.timeout, client::connect(&self.config)).await;
+            let client = made.map_err(|_| SinkError::unavailable(Problem::TimedOut))??;
+            let jetstream = ContextBuilder::new().timeout(self.config.timeout).ack_timeout(self.config.timeout);
+            let jetstream = jetstream.build(client.clone());
+            Ok(Connection { client, jetstream })
+        };
+        self.connection.or_make(make).await
     }
 
     /// Runs something on the connection, and gives the connection up when it fails: nobody knows what is still under way
@@ -92,7 +87,7 @@ impl Nats {
         let late = || Err(SinkError::unavailable(Problem::TimedOut));
         let result = timeout(self.config.timeout, work(&connection)).await.unwrap_or_else(|_| late());
         if result.is_err() {
-            drop(self.current().take());
+            self.connection.forget(&connection);
         }
         result
     }
@@ -264,11 +259,11 @@ impl Sink for Nats {
             .await?;
         }
         rejections.sort_by_key(|rejection| rejection.index);
-        rejected_or_written(rejections)
+        written(rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {
-        drop(self.current().take());
+        self.connection.clear();
         Ok(())
     }
 }
@@ -279,15 +274,14 @@ async fn send(
     messages: Vec<(usize, Message, &Record)>,
     rejections: &mut Vec<Rejection>,
 ) -> Result<(), SinkError> {
-    let largest = client.max_payload();
     for (index, message, record) in messages {
-        if record.size_bytes() > largest {
-            rejections
-                .push(Rejection { index, reason: "the message is larger than the server's max_payload".to_owned() });
-            continue;
+        match client.publish_with_headers(message.subject, message.headers, record.payload.clone()).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+                rejections.push(Rejection { index, reason: TOO_LARGE.to_owned() });
+            }
+            Err(error) => return Err(SinkError::unavailable(Problem::Publish(error.into()))),
         }
-        let sent = client.publish_with_headers(message.subject, message.headers, record.payload.clone()).await;
-        sent.map_err(|error| SinkError::unavailable(Problem::Publish(error.into())))?;
     }
     client.flush().await.map_err(|error| SinkError::unavailable(Problem::Publish(error.into())))
 }

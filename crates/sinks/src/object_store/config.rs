@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "parquet")]
 use super::parquet::ParquetConfig;
-use crate::{Secret, Template};
+use crate::{PlainValues, Secret, ServerUrl, Template};
 
 /// Settings of [`ObjectStore`](crate::ObjectStore).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,7 +19,7 @@ use crate::{Secret, Template};
 pub struct ObjectStoreConfig {
     /// Where objects go: a folder (`/var/lake` or `file:///var/lake`), `s3://bucket/prefix`, `gs://bucket/prefix`,
     /// `az://container/prefix`. Each sink needs a prefix of its own. Credentials do not belong here.
-    pub url: String,
+    pub url: ServerUrl,
     /// The path between the prefix and the object's name, rendered for every record; records of a batch with the same
     /// path share an object. Few values at a time are good: each makes an object. Default:
     /// `date={time:%Y-%m-%d|unknown}`, a folder a day as query engines know it.
@@ -32,7 +32,7 @@ pub struct ObjectStoreConfig {
     /// `aws_endpoint`, `aws_allow_http`, `google_service_account`, `azure_storage_account_name`. They come before the
     /// worker's environment.
     #[serde(default)]
-    pub options: BTreeMap<String, String>,
+    pub options: PlainValues,
     /// The same for secrets, such as `aws_secret_access_key`. Read when the sink opens, and anew after the store refused
     /// them. Default: the store's usual chain of environment, files and the machine's own identity.
     #[serde(default)]
@@ -82,12 +82,12 @@ fn timeout() -> Duration {
 impl ObjectStoreConfig {
     /// Settings for this place, the rest as by default.
     #[must_use]
-    pub fn new(url: impl Into<String>) -> Self {
+    pub fn new(url: impl Into<ServerUrl>) -> Self {
         Self {
             url: url.into(),
             partition: partition(),
             format: ObjectFormat::default(),
-            options: BTreeMap::new(),
+            options: PlainValues::default(),
             secret_options: BTreeMap::new(),
             probe: probe(),
             multipart_above_bytes: multipart_above_bytes(),

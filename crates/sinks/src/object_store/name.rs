@@ -1,13 +1,15 @@
 //! What an object is called: the same for the same records, so that a repeated write overwrites instead of adding.
 //!
 //! Invariant: batches that differ in what they hold have different names. So a record's content counts beside its
-//! idempotency key: the records of two sinks, or of two versions of a handler, share keys and must not replace each other.
+//! idempotency key: two versions of a handler, and two sinks whose keys the handler gives, share keys and must not replace
+//! each other's objects.
 
-use std::fmt::Write;
 use std::time::UNIX_EPOCH;
 
 use ring::digest::{Context, SHA256};
 use tidemill_core::Record;
+
+use crate::digest::hex;
 
 /// A hash over the records of an object, in their order.
 pub(super) struct Name(Context);
@@ -52,11 +54,6 @@ impl Name {
 
     /// 32 hexadecimal digits.
     pub(super) fn finish(self) -> String {
-        let digest = self.0.finish();
-        digest.as_ref()[..16].iter().fold(String::with_capacity(32), |mut text, byte| {
-            // Writing to a string does not fail.
-            _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&self.0.finish().as_ref()[..16])
     }
 }

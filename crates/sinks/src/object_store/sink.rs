@@ -1,7 +1,7 @@
 //! Partitions, objects, uploads, in that order.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
@@ -15,7 +15,8 @@ use super::error::{failed, not_encoded};
 use super::partition::{Partition, partitions};
 use super::store::Store;
 use super::upload::upload;
-use crate::encode::written;
+use crate::kept::{Kept, blocking};
+use crate::written;
 
 /// Writes each batch as an object per partition: to a folder, Amazon S3 and what speaks its protocol, Google Cloud
 /// Storage or Azure Blob Storage.
@@ -45,7 +46,7 @@ use crate::encode::written;
 pub struct ObjectStore {
     config: Arc<ObjectStoreConfig>,
     /// Made when it is first needed, and anew after the store refused the credentials.
-    store: Mutex<Option<Arc<Store>>>,
+    store: Kept<Store>,
 }
 
 /// Readers of data sets pass over names with an underscore.
@@ -55,15 +56,12 @@ impl ObjectStore {
     /// A sink with these settings. They are checked when it is opened.
     #[must_use]
     pub fn new(config: ObjectStoreConfig) -> Self {
-        Self { config: Arc::new(config), store: Mutex::default() }
+        Self { config: Arc::new(config), store: Kept::default() }
     }
 
     async fn store(&self) -> Result<Arc<Store>, SinkError> {
-        if let Some(store) = &*self.store.lock().unwrap_or_else(PoisonError::into_inner) {
-            return Ok(Arc::clone(store));
-        }
         let config = Arc::clone(&self.config);
-        let made = task::spawn_blocking(move || {
+        let make = blocking(move || {
             match &config.format {
                 ObjectFormat::Ndjson { .. } => {}
                 #[cfg(feature = "parquet")]
@@ -71,27 +69,21 @@ impl ObjectStore {
             }
             Store::new(&config)
         });
-        let made = Arc::new(made.await.map_err(SinkError::unavailable)??);
-        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&made));
-        Ok(made)
-    }
-
-    fn forget_store(&self) {
-        drop(self.store.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.store.or_make(make).await
     }
 
     /// What the store's answer means. New credentials may be in place when it is tried again.
-    fn failed(&self, store: &Store, error: &object_store::Error) -> SinkError {
+    fn failed(&self, store: &Arc<Store>, error: &object_store::Error) -> SinkError {
         let error = failed(&store.place, error);
         if error.kind() == SinkErrorKind::Misconfigured {
-            self.forget_store();
+            self.store.forget(store);
         }
         error
     }
 
     async fn write_object(
         &self,
-        store: &Store,
+        store: &Arc<Store>,
         batch: &Arc<[Record]>,
         partition: Partition,
     ) -> Result<Vec<Rejection>, SinkError> {
@@ -142,7 +134,7 @@ impl Sink for ObjectStore {
     }
 
     async fn close(&self) -> Result<(), SinkError> {
-        self.forget_store();
+        self.store.clear();
         Ok(())
     }
 }

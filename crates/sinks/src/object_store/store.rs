@@ -23,7 +23,7 @@ impl Store {
     /// Makes the client. Reads secrets and, for a folder, creates it; speaks to no server.
     pub(super) fn new(config: &ObjectStoreConfig) -> Result<Self, SinkError> {
         if !config.url.contains("://") {
-            return folder(config, std::path::Path::new(&config.url));
+            return folder(config, std::path::Path::new(config.url.as_str()));
         }
         let url = Url::parse(&config.url).map_err(|_| Problem::BadUrl.misconfigured())?;
         if url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
@@ -65,12 +65,18 @@ fn folder(config: &ObjectStoreConfig, path: &std::path::Path) -> Result<Store, S
 /// A client of one of the clouds: first the environment, then the settings.
 #[cfg(feature = "cloud")]
 macro_rules! cloud {
-    ($name:ident, $feature:literal, $builder:ty, $key:ty) => {
+    ($name:ident, $feature:literal, $prefix:literal, $builder:ty, $key:ty) => {
         #[cfg(feature = $feature)]
         fn $name(config: &ObjectStoreConfig, url: &Url) -> Result<Arc<dyn ObjectStore>, SinkError> {
             let mut builder = <$builder>::from_env();
             if let Some(client) = client::with_certificates(config)? {
                 builder = builder.with_client_options(client);
+                // That took the place of what the environment says of the client: it is said once more.
+                for (name, value) in client::environment($prefix) {
+                    if let Ok(key) = name.parse::<$key>() {
+                        builder = builder.with_config(key, value);
+                    }
+                }
             }
             for (name, value) in client::options(config)? {
                 let Ok(key) = name.parse::<$key>() else {
@@ -86,11 +92,11 @@ macro_rules! cloud {
     };
 }
 #[cfg(feature = "cloud")]
-cloud!(s3, "s3", object_store::aws::AmazonS3Builder, object_store::aws::AmazonS3ConfigKey);
+cloud!(s3, "s3", "AWS_", object_store::aws::AmazonS3Builder, object_store::aws::AmazonS3ConfigKey);
 #[cfg(feature = "cloud")]
-cloud!(gcs, "gcs", object_store::gcp::GoogleCloudStorageBuilder, object_store::gcp::GoogleConfigKey);
+cloud!(gcs, "gcs", "GOOGLE_", object_store::gcp::GoogleCloudStorageBuilder, object_store::gcp::GoogleConfigKey);
 #[cfg(feature = "cloud")]
-cloud!(azure, "azure", object_store::azure::MicrosoftAzureBuilder, object_store::azure::AzureConfigKey);
+cloud!(azure, "azure", "AZURE_", object_store::azure::MicrosoftAzureBuilder, object_store::azure::AzureConfigKey);
 
 /// In the place of a store that is not built in.
 macro_rules! not_built {
@@ -127,13 +133,9 @@ mod client {
 
     /// All options, secrets read.
     pub(super) fn options(config: &ObjectStoreConfig) -> Result<Vec<(String, String)>, SinkError> {
-        use rustls::crypto::{CryptoProvider, ring};
-        if CryptoProvider::get_default().is_none() {
-            // The client takes the process's default; another thread may have been faster.
-            drop(ring::default_provider().install_default());
-        }
-        if let Some(name) = config.options.keys().find(|name| is_secret(&name.to_ascii_lowercase())) {
-            return Err(Problem::NotSecret { name: name.clone() }.misconfigured());
+        crate::provider::install();
+        if let Some(name) = config.options.secret_name() {
+            return Err(Problem::NotSecret { name: name.to_owned() }.misconfigured());
         }
         let duration = |duration: Duration| format!("{}ms", duration.as_millis());
         let mut options = vec![
@@ -148,10 +150,11 @@ mod client {
         Ok(options)
     }
 
-    /// Whether an option's value must not show where settings are shown. Files that hold secrets may.
-    fn is_secret(name: &str) -> bool {
-        let tells = ["secret", "password", "token", "customer_key", "sas"].iter().any(|word| name.contains(word));
-        (tells || name.ends_with("_key")) && !name.ends_with("_file")
+    /// What the environment says of a store, by names in lower case.
+    pub(super) fn environment(prefix: &str) -> impl Iterator<Item = (String, String)> {
+        let all =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        all.filter(move |(name, _)| name.starts_with(prefix)).map(|(name, value)| (name.to_ascii_lowercase(), value))
     }
 
     pub(super) fn with_certificates(config: &ObjectStoreConfig) -> Result<Option<ClientOptions>, SinkError> {

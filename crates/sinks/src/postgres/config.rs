@@ -9,15 +9,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::{ID, default_columns};
-use crate::{Column, Identifier, Secret};
+use crate::{Column, Identifier, Secret, ServerUrl};
 
 /// Settings of [`Postgres`](crate::Postgres). Host, database, user and table have no default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PostgresConfig {
-    /// The server's name or address, or the directory of its socket.
-    pub host: String,
+    /// The server's name or address, or the directory of its socket. No URL.
+    pub host: ServerUrl,
     /// Its port. Default: 5432.
     #[serde(default = "port")]
     pub port: u16,
@@ -91,7 +91,7 @@ impl PostgresConfig {
     /// Settings for this table, the rest as by default.
     #[must_use]
     pub fn new(
-        host: impl Into<String>,
+        host: impl Into<ServerUrl>,
         database: impl Into<String>,
         user: impl Into<String>,
         table: Identifier,

@@ -95,9 +95,17 @@ impl Connection {
 }
 
 async fn connect(config: &PostgresConfig) -> Result<(Client, Driver), PostgresError> {
+    if config.host.contains("://") || (config.host.contains('@') && !config.host.starts_with('/')) {
+        let why = "host is a URL: write the name alone, and the rest into port, database, user and password";
+        return Err(PostgresError::Settings(why.to_owned()));
+    }
     let (password, tls) = secrets(config).await?;
     let mut to = Config::new();
-    to.host(&config.host).port(config.port).dbname(&config.database).user(&config.user).application_name("tidemill");
+    to.host(config.host.as_str())
+        .port(config.port)
+        .dbname(&config.database)
+        .user(&config.user)
+        .application_name("tidemill");
     if let Some(password) = password {
         to.password(password);
     }

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
 use tidemill_core::{Record, Rejection};
 
 use super::config::{OnConflict, PostgresConfig};
 use crate::Fields;
 use crate::columns::Value;
+use crate::digest::hex;
 
 /// What a type is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +82,10 @@ fn text(value: Value<'_>, form: Form) -> Result<Option<String>, &'static str> {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     Ok(Some(match (form, value) {
         (_, Value::Null) => return Ok(None),
-        (Form::Bytes, Value::Bytes(bytes)) => hex(bytes),
-        (Form::Bytes, Value::Text(text)) => hex(text.as_bytes()),
-        (Form::Bytes, Value::Json(value)) => hex(plain(&value).as_bytes()),
-        (Form::Bytes, Value::Time(time)) => hex(time.to_string().as_bytes()),
+        (Form::Bytes, Value::Bytes(bytes)) => bytea(bytes),
+        (Form::Bytes, Value::Text(text)) => bytea(text.as_bytes()),
+        (Form::Bytes, Value::Json(value)) => bytea(plain(&value).as_bytes()),
+        (Form::Bytes, Value::Time(time)) => bytea(time.to_string().as_bytes()),
         (Form::Json, Value::Bytes(bytes)) => {
             let text = std::str::from_utf8(bytes).map_err(|_| "bytes are not JSON")?;
             serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|_| "bytes are not JSON")?;
@@ -111,14 +111,9 @@ fn plain(value: &serde_json::Value) -> Cow<'_, str> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 + 2 * bytes.len());
-    text.push_str("\\x");
-    for byte in bytes {
-        // Writing to a text does not fail.
-        _ = write!(text, "{byte:02x}");
-    }
-    text
+/// As the server reads bytes.
+fn bytea(bytes: &[u8]) -> String {
+    format!("\\x{}", hex(bytes))
 }
 
 /// One statement may not update a row twice.

@@ -1,7 +1,7 @@
 //! Writes batches over a few connections.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tidemill_core::{Record, Sink, SinkError, SinkTraits};
@@ -12,7 +12,8 @@ use super::connection::Connection;
 use super::error::PostgresError;
 use super::rows::Rows;
 use crate::columns;
-use crate::{ColumnSource, rejected_or_written};
+use crate::pool::Pool;
+use crate::{ColumnSource, written};
 
 /// Writes records as rows of a PostgreSQL table, a batch by one statement: all of it or nothing.
 ///
@@ -55,8 +56,8 @@ use crate::{ColumnSource, rejected_or_written};
 pub struct Postgres {
     config: Arc<PostgresConfig>,
     slots: Semaphore,
-    /// Connections that nobody writes over now. One that is taken out comes back only after a success.
-    idle: Mutex<Vec<Connection>>,
+    /// Connections that nobody writes over now.
+    idle: Pool<Connection>,
 }
 
 impl Postgres {
@@ -64,21 +65,11 @@ impl Postgres {
     #[must_use]
     pub fn new(config: PostgresConfig) -> Self {
         let slots = config.connections.get().min(Semaphore::MAX_PERMITS);
-        Self { config: Arc::new(config), slots: Semaphore::new(slots), idle: Mutex::default() }
+        Self { config: Arc::new(config), slots: Semaphore::new(slots), idle: Pool::default() }
     }
 
     fn take_idle(&self) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(connection) = idle.pop() {
-            if !connection.is_closed() {
-                return Some(connection);
-            }
-        }
-        None
-    }
-
-    fn put_idle(&self, connection: Connection) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        std::iter::from_fn(|| self.idle.take()).find(|connection| !connection.is_closed())
     }
 
     async fn connection(&self) -> Result<Connection, PostgresError> {
@@ -118,7 +109,7 @@ impl Sink for Postgres {
 
     async fn open(&self) -> Result<(), SinkError> {
         let connection = self.connection().await.map_err(PostgresError::into_sink)?;
-        self.put_idle(connection);
+        self.idle.put(connection);
         Ok(())
     }
 
@@ -129,9 +120,9 @@ impl Sink for Postgres {
         if !rows.is_empty() {
             connection.write(&rows, self.config.timeout).await.map_err(PostgresError::into_sink)?;
         }
-        self.put_idle(connection);
+        self.idle.put(connection);
         drop(slot);
-        rejected_or_written(rows.rejections)
+        written(rows.rejections)
     }
 
     async fn close(&self) -> Result<(), SinkError> {

@@ -26,10 +26,16 @@ pub(super) fn of(config: &RedisConfig, record: &Record) -> Result<Cmd, String> {
     let remember = u64::try_from(config.remember.as_millis()).unwrap_or(u64::MAX);
     let mut command = Cmd::with_capacity(WORDS, record.size_bytes() + OTHER_BYTES);
     if let (Some(id), 1..) = (&record.idempotency_key, remember) {
-        command.arg("EVAL").arg(ONCE).arg(2).arg(format!("{}{id}", config.remember_prefix)).arg(&*key).arg(remember);
+        command.arg("EVAL").arg(ONCE).arg(2).arg(remembered(config, &key, id)).arg(&*key).arg(remember);
     }
     push_words(&mut command, config, key.as_bytes(), record);
     Ok(command)
+}
+
+/// The key that remembers: the same idempotency key in two streams is two records. With the length of the first part, so
+/// that no two pairs read the same.
+fn remembered(config: &RedisConfig, key: &str, id: &str) -> String {
+    format!("{}{}:{key}:{id}", config.remember_prefix, key.len())
 }
 
 fn push_words(command: &mut Cmd, config: &RedisConfig, key: &[u8], record: &Record) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Secret, Template};
+use crate::{Secret, ServerUrl, Template};
 
 /// Settings of [`Redis`](crate::Redis).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,7 +14,7 @@ use crate::{Secret, Template};
 #[non_exhaustive]
 pub struct RedisConfig {
     /// `redis://host[:port][/db]`, with TLS `rediss://`. Credentials do not belong here.
-    pub url: String,
+    pub url: ServerUrl,
     /// The stream, list, key or channel.
     pub key: Template,
     /// What records become. Default: a stream without a limit.
@@ -31,7 +31,8 @@ pub struct RedisConfig {
     #[serde(default = "remember", with = "humantime_serde")]
     #[schemars(with = "String")]
     pub remember: Duration,
-    /// What the keys that remember begin with. Default: `tidemill:written:`.
+    /// What the keys that remember begin with; the length of the record's key in bytes, that key and the idempotency key
+    /// follow, each behind a colon. Default: `tidemill:written:`.
     #[serde(default = "remember_prefix")]
     pub remember_prefix: String,
     /// How long the server may take for a batch, and a connection to be made. Default: `5s`.
@@ -59,7 +60,7 @@ fn timeout() -> Duration {
 impl RedisConfig {
     /// Settings for this server and key, the rest as by default.
     #[must_use]
-    pub fn new(url: impl Into<String>, key: Template) -> Self {
+    pub fn new(url: impl Into<ServerUrl>, key: Template) -> Self {
         Self {
             url: url.into(),
             key,

@@ -1,18 +1,20 @@
 //! The connection, and pipelines over it.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, TlsCertificates, Value};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, TlsCertificates, Value};
 use tidemill_core::{Record, Rejection, Sink, SinkError, SinkTraits};
 use tokio::time::timeout;
 
 use super::command;
 use super::config::RedisConfig;
 use super::error::{Problem, no_connection, refused};
-use crate::encode::written;
+use crate::kept::{Kept, blocking};
+use crate::provider;
+use crate::written;
 
 /// Writes records to a Redis server (or one that speaks its protocol), a batch as one pipeline.
 ///
@@ -35,69 +37,62 @@ use crate::encode::written;
 /// ```
 pub struct Redis {
     config: RedisConfig,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    connection: Kept<MultiplexedConnection>,
 }
 
 impl Redis {
     /// A sink with these settings. They are checked when it is opened.
     #[must_use]
     pub fn new(config: RedisConfig) -> Self {
-        Self { config, connection: Mutex::default() }
+        Self { config, connection: Kept::default() }
     }
 
-    fn current(&self) -> MutexGuard<'_, Option<MultiplexedConnection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn connection(&self) -> Result<MultiplexedConnection, SinkError> {
-        if let Some(connection) = &*self.current() {
-            return Ok(connection.clone());
-        }
-        let client = self.client()?;
-        let limits = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let made = timeout(self.config.timeout, client.get_multiplexed_async_connection_with_config(&limits)).await;
-        let connection = made.map_err(|_| SinkError::unavailable(Problem::TimedOut))?.map_err(no_connection)?;
-        *self.current() = Some(connection.clone());
-        Ok(connection)
-    }
-
-    fn client(&self) -> Result<Client, SinkError> {
-        let bad_url = |_| SinkError::misconfigured(Problem::BadUrl);
-        let info = self.config.url.as_str().into_connection_info().map_err(bad_url)?;
-        let mut login = info.redis_settings().clone();
-        if login.username().is_some() || login.password().is_some() {
-            return Err(SinkError::misconfigured(Problem::HasCredentials));
-        }
-        if let Some(username) = &self.config.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &self.config.password {
-            login = login.set_password(password.read().map_err(SinkError::misconfigured)?);
-        }
-        let info = info.set_redis_settings(login);
-        if !self.config.url.starts_with("rediss:") {
-            return Client::open(info).map_err(bad_url);
-        }
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // The client library takes the process's default; another thread may have been faster.
-            drop(rustls::crypto::ring::default_provider().install_default());
-        }
-        let root_cert = self.config.ca_file.as_ref().map(std::fs::read).transpose();
-        let root_cert = root_cert.map_err(SinkError::misconfigured)?;
-        Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert }).map_err(SinkError::misconfigured)
+    async fn connection(&self) -> Result<Arc<MultiplexedConnection>, SinkError> {
+        let make = async {
+            let config = self.config.clone();
+            let client = blocking(move || client(&config)).await?;
+            let limits = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+            let made = timeout(self.config.timeout, client.get_multiplexed_async_connection_with_config(&limits)).await;
+            made.map_err(|_| SinkError::unavailable(Problem::TimedOut))?.map_err(no_connection)
+        };
+        self.connection.or_make(make).await
     }
 
     /// Sends all at once. What fails as a whole costs the connection: nobody knows what is still under way on it.
     async fn send(&self, pipeline: &redis::Pipeline, count: usize) -> Result<Vec<Value>, SinkError> {
-        let mut connection = self.connection().await?;
-        let error = match timeout(self.config.timeout, connection.req_packed_commands(pipeline, 0, count)).await {
+        let connection = self.connection().await?;
+        let mut handle = MultiplexedConnection::clone(&connection);
+        let error = match timeout(self.config.timeout, handle.req_packed_commands(pipeline, 0, count)).await {
             Ok(Ok(answers)) => return Ok(answers),
             Ok(Err(error)) => Problem::Write(error),
             Err(_) => Problem::TimedOut,
         };
-        drop(self.current().take());
+        self.connection.forget(&connection);
         Err(SinkError::unavailable(error))
     }
+}
+
+/// Reads files.
+fn client(config: &RedisConfig) -> Result<Client, SinkError> {
+    let bad_url = |_| SinkError::misconfigured(Problem::BadUrl);
+    let info = config.url.as_str().into_connection_info().map_err(bad_url)?;
+    let mut login = info.redis_settings().clone();
+    if login.username().is_some() || login.password().is_some() {
+        return Err(SinkError::misconfigured(Problem::HasCredentials));
+    }
+    if let Some(username) = &config.username {
+        login = login.set_username(username);
+    }
+    if let Some(password) = &config.password {
+        login = login.set_password(password.read().map_err(SinkError::misconfigured)?);
+    }
+    let info = info.set_redis_settings(login);
+    if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        return Client::open(info).map_err(bad_url);
+    }
+    provider::install();
+    let root_cert = config.ca_file.as_ref().map(std::fs::read).transpose().map_err(SinkError::misconfigured)?;
+    Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert }).map_err(SinkError::misconfigured)
 }
 
 impl fmt::Debug for Redis {
@@ -151,7 +146,7 @@ impl Sink for Redis {
     }
 
     async fn close(&self) -> Result<(), SinkError> {
-        drop(self.current().take());
+        self.connection.clear();
         Ok(())
     }
 }

@@ -13,7 +13,8 @@ use tidemill_core::{Record, Sink, SinkError, SinkTraits};
 use super::StdoutConfig;
 use crate::LineFormat;
 use crate::blocking;
-use crate::encode::{Encoded, Encoder, written};
+use crate::encode::{Encoded, Encoder};
+use crate::written;
 
 /// Writes records as lines to standard output.
 ///

@@ -28,6 +28,8 @@ enum Defect {
     SwallowsBad,
     /// Takes a wrong password for an outage.
     BlamesTheServer,
+    /// Writes share the list of what they refuse.
+    BlamesAnotherWrite,
 }
 
 type Stored = Arc<Mutex<Vec<(Bytes, String)>>>;
@@ -84,13 +86,15 @@ struct ShelfSink {
     addr: SocketAddr,
     defect: Defect,
     wrong_password: bool,
+    refused: Mutex<Vec<Rejection>>,
     connection: tokio::sync::Mutex<Option<TcpStream>>,
 }
 
 impl ShelfSink {
     fn shared(shelf: &Shelf, wrong_password: bool) -> Arc<dyn Sink> {
         let (addr, defect) = (shelf.proxy.addr(), shelf.defect);
-        Arc::new(Self { addr, defect, wrong_password, connection: tokio::sync::Mutex::default() })
+        let (refused, connection) = (Mutex::default(), tokio::sync::Mutex::default());
+        Arc::new(Self { addr, defect, wrong_password, refused, connection })
     }
 
     async fn send(stream: &mut TcpStream, record: &Record, waits: bool) -> std::io::Result<()> {
@@ -140,8 +144,12 @@ impl Sink for ShelfSink {
         }
         for index in order {
             let record = &batch[index];
-            if record.payload.len() > 1000 {
-                rejections.push(Rejection { index, reason: "longer than 1000 bytes".to_owned() });
+            if record.payload.len() > 1000 || record.payload == "bad" {
+                let refused = Rejection { index, reason: "bad or longer than 1000 bytes".to_owned() };
+                match self.defect {
+                    Defect::BlamesAnotherWrite => self.refused.lock().unwrap().push(refused),
+                    _ => rejections.push(refused),
+                }
                 continue;
             }
             let waits = self.defect != Defect::ConfirmsEarly;
@@ -150,6 +158,7 @@ impl Sink for ShelfSink {
             sent.map_err(SinkError::unavailable)?.map_err(SinkError::unavailable)?;
         }
         *self.connection.lock().await = Some(connection);
+        rejections.append(&mut self.refused.lock().unwrap());
         if rejections.is_empty() || self.defect == Defect::SwallowsBad {
             return Ok(());
         }
@@ -179,6 +188,10 @@ impl Target for Shelf {
 
     fn proxy(&self) -> Option<&FaultProxy> {
         Some(&self.proxy)
+    }
+
+    fn bad_record(&self) -> Option<Record> {
+        Some(Record::new("bad"))
     }
 
     fn oversize_record(&self) -> Option<Record> {
@@ -218,6 +231,13 @@ async fn a_sink_that_promises_order_in_vain_is_caught() {
 #[should_panic(expected = "left: []")]
 async fn a_sink_that_swallows_what_it_refuses_is_caught() {
     cases::a_record_that_is_too_large_is_refused_alone(&Shelf::start(Defect::SwallowsBad).await.unwrap()).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "another write's record is blamed")]
+async fn a_sink_whose_writes_blame_each_others_records_is_caught() {
+    let shelf = Shelf::start(Defect::BlamesAnotherWrite).await.unwrap();
+    cases::several_writes_at_once_all_arrive(&shelf).await;
 }
 
 #[tokio::test]

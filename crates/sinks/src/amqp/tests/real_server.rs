@@ -118,7 +118,7 @@ impl Target for Queue {
                 .hides("wr0ng"),
             says(|config| config.url = "amqp://guest:s3cret@h".into(), "put them into username").hides("s3cret"),
             says(|config| config.url = "http://h".into(), "write it as in amqp://"),
-            says(|config| config.url = config.url.replace("%2f", "none"), "virtual host"),
+            says(|config| config.url = config.url.replace("%2f", "none").into(), "virtual host"),
             says(|config| config.exchange = Template::new("none").unwrap(), "create it, and allow this user to write"),
         ]
     }

@@ -56,7 +56,8 @@ struct Table {
 async fn ask(url: &str, query: &str) -> String {
     let login = [("user", "default"), ("password", PASSWORD)];
     let limits = Duration::from_secs(5);
-    let reach = crate::http_client::Reach { url, ca_file: None, timeout: limits, connect_timeout: limits };
+    let limits = crate::http_client::Limits { whole: limits, connect: limits };
+    let reach = crate::http_client::Reach { url, ca_file: None, limits };
     let server = crate::http_client::Server::new(reach).unwrap();
     let mut answer = server.post("/", &login).body(query.to_owned()).send().await.unwrap();
     assert!(answer.status().is_success(), "{query}");

@@ -13,14 +13,14 @@ use tokio::sync::Mutex;
 
 use super::super::{Influx, InfluxApi, InfluxConfig, InfluxField, InfluxTime};
 use super::template;
-use crate::http_client::{Reach, Server};
+use crate::http_client::{Limits, Reach, Server};
 
 /// Later than any retention, in milliseconds.
 const BEGIN: i64 = 1_700_000_000_000;
 
 async fn ask(url: &str, path: &str, query: &[(&str, &str)], body: String) -> String {
     let limit = Duration::from_secs(5);
-    let server = Server::new(Reach { url, ca_file: None, timeout: limit, connect_timeout: limit }).unwrap();
+    let server = Server::new(Reach { url, ca_file: None, limits: Limits { whole: limit, connect: limit } }).unwrap();
     let mut answer = server.post(path, query).body(body).send().await.unwrap();
     assert!(answer.status().is_success(), "{path}: {}", answer.status());
     let mut text = Vec::new();
@@ -138,8 +138,11 @@ impl Target for Influxdb {
         let api = InfluxApi::V1 { database: "nothing".to_owned(), retention_policy: None, user: None };
         vec![
             Misconfigured::new(self.with(|config| config.api = api), "create the database"),
-            Misconfigured::new(self.with(|config| config.url.push_str("/nothing")), "set the right url"),
-            Misconfigured::new(self.with(|config| config.url = "localhost:8086".to_owned()), "write it as in"),
+            Misconfigured::new(
+                self.with(|config| config.url = format!("{}/nothing", *config.url).into()),
+                "set the right url",
+            ),
+            Misconfigured::new(self.with(|config| config.url = "localhost:8086".into()), "write it as in"),
             Misconfigured::new(self.with(|config| config.fields.clear()), "name at least one"),
         ]
     }

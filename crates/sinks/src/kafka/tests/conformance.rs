@@ -50,6 +50,11 @@ impl Target for Cluster {
                 "it has a setting of its own",
             )
             .hides("s3cret"),
+            says(
+                |config| drop(config.properties.insert("ssl.key.password".into(), "s3cret".into())),
+                "put it into secret_properties",
+            )
+            .hides("s3cret"),
             says(|config| drop(config.properties.insert("acks".into(), "0".into())), "no order would be kept"),
             says(|config| drop(config.properties.insert("no.such".into(), "s3cret".into())), "no.such").hides("s3cret"),
             says(

@@ -102,3 +102,38 @@ async fn messages_that_the_broker_refuses_together_are_halved_by_the_engine() {
     let error = sink.write(&batch).await.unwrap_err();
     assert_eq!(error.kind(), SinkErrorKind::BatchRefused, "{}", report(&error));
 }
+
+#[tokio::test]
+async fn writes_at_once_share_no_request_that_a_broker_may_refuse() {
+    let cluster = Cluster::start().await;
+    // Long enough for one client to pack both writes into one request.
+    let sink = cluster.sink(|config| drop(config.properties.insert("linger.ms".into(), "300".into())));
+    sink.open().await.unwrap();
+    cluster.fails(vec![Code::RD_KAFKA_RESP_ERR_INVALID_RECORD]).await;
+    let (one, two) =
+        ([Record::new("1").with_key("k")], [Record::new("2").with_key("k"), Record::new("3").with_key("k")]);
+    let (one, two) = tokio::join!(sink.write(&one), sink.write(&two));
+    assert!(one.is_ok() != two.is_ok(), "one request was refused, so one write: {one:?} {two:?}");
+}
+
+#[tokio::test]
+async fn a_dropped_write_leaves_nothing_that_the_next_one_is_packed_with() {
+    let cluster = Cluster::start().await;
+    let sink = cluster.sink(|config| drop(config.properties.insert("linger.ms".into(), "1000".into())));
+    sink.open().await.unwrap();
+    let dropped = [Record::new("1").with_key("k"), Record::new("2").with_key("k")];
+    let dropped = tokio::time::timeout(Duration::from_millis(100), sink.write(&dropped)).await;
+    assert!(dropped.is_err(), "{dropped:?}");
+    sink.write(&[Record::new("3").with_key("k")]).await.unwrap();
+    assert_eq!(payloads(&cluster.read().await), ["3"]);
+}
+
+#[tokio::test]
+async fn a_header_with_a_null_character_in_its_name_is_refused() {
+    let cluster = Cluster::start().await;
+    let bad = Record::new("1").with_key("k").with_header("a\0b", "c");
+    let error = cluster.sink(|_| {}).write(&[bad, Record::new("2").with_key("k")]).await.unwrap_err();
+    assert_eq!(error.rejections().iter().map(|refused| refused.index).collect::<Vec<_>>(), [0]);
+    assert!(error.rejections()[0].reason.contains("null character"), "{:?}", error.rejections());
+    assert_eq!(payloads(&cluster.read().await), ["2"]);
+}

@@ -196,11 +196,11 @@ mod s3 {
             let sink = |config: ObjectStoreConfig| Arc::new(ObjectStore::new(config));
             let wrong = self.config().secret_option("aws_secret_access_key", Secret::Text("wr0ng-k3y".into()));
             let mut no_bucket = self.config();
-            no_bucket.url = "s3://pond/readings".to_owned();
+            no_bucket.url = "s3://pond/readings".into();
             let mut foreign = self.config();
-            foreign.url = format!("s3://{FOREIGN}/readings");
+            foreign.url = format!("s3://{FOREIGN}/readings").into();
             let mut in_url = self.config();
-            in_url.url = format!("s3://user:s3cret@{BUCKET}/readings");
+            in_url.url = format!("s3://user:s3cret@{BUCKET}/readings").into();
             vec![
                 Misconfigured::new(sink(wrong), "set the right credentials").hides("wr0ng-k3y"),
                 Misconfigured::new(sink(no_bucket), "create the bucket"),
@@ -276,5 +276,27 @@ mod s3 {
         assert_eq!(error.kind(), SinkErrorKind::Misconfigured, "{}", report(&error));
         std::fs::write(secret.path(), SECRET_KEY).unwrap();
         sink.write(&batch).await.unwrap();
+    }
+
+    /// Runs this one test again, in a process with an environment of its own.
+    #[tokio::test]
+    async fn a_ca_file_leaves_what_the_environment_says_of_the_client() {
+        const INNER: &str = "TIDEMILL_TEST_INNER";
+        if std::env::var_os(INNER).is_none() {
+            let name = std::thread::current().name().unwrap().to_owned();
+            let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+            again.args([&name, "--exact", "--nocapture"]).env(INNER, "1").env("AWS_ALLOW_HTTP", "true");
+            let ended = tokio::task::spawn_blocking(move || again.output().unwrap()).await.unwrap();
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+            return;
+        }
+        let bucket = Bucket::start(ObjectFormat::default()).await.unwrap();
+        let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), certificate.cert.pem()).unwrap();
+        let mut config = bucket.config();
+        config.options.remove("aws_allow_http");
+        config.ca_file = Some(file.path().into());
+        ObjectStore::new(config).open().await.unwrap();
     }
 }

@@ -39,7 +39,7 @@ async fn a_folder_is_made_and_probed_and_shown_without_secrets() {
     config.secret_options.clear();
     ObjectStore::new(config.clone()).open().await.unwrap();
     assert!(dir.path().join("a/b/_tidemill").exists());
-    config.url.push_str("/c");
+    config.url = format!("{}/c", *config.url).into();
     config.probe = false;
     let sink = ObjectStore::new(config);
     sink.open().await.unwrap();

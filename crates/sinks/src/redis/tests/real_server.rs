@@ -83,7 +83,8 @@ impl Target for Store {
     fn misconfigured(&self) -> Vec<Misconfigured> {
         let wrong = self.config().password(Secret::Text("wr0ng".into()));
         let mut in_url = self.config();
-        in_url.url = format!("redis://:s3cret@{}/0", self.proxy.addr());
+        in_url.url = format!("redis://:s3cret@{}/0", self.proxy.addr()).into();
+        assert!(!format!("{in_url:?} {}", serde_json::to_string(&in_url).unwrap()).contains("s3cret"));
         vec![
             Misconfigured::new(Arc::new(Redis::new(wrong)), "set the right username and password").hides("wr0ng"),
             Misconfigured::new(Arc::new(Redis::new(in_url)), "put them into username and password").hides("s3cret"),
@@ -117,6 +118,16 @@ async fn a_record_whose_key_holds_something_else_is_refused_alone_and_not_rememb
     store.cli(&["DEL", "out:taken"]).await;
     sink.write(&[bad]).await.unwrap();
     assert_eq!(store.cli(&["LRANGE", "out:taken", "0", "-1"]).await, "bad");
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_remembered_for_each_list_by_itself() {
+    let Some(store) = Store::start(RedisInto::List).await else { return };
+    let sink = store.sink();
+    let record = |suffix: &str| Record::new("x").with_header("suffix", suffix).with_idempotency_key("order-7");
+    sink.write(&[record(":one"), record(":two"), record(":one")]).await.unwrap();
+    assert_eq!(store.cli(&["LLEN", "out:one"]).await, "1");
+    assert_eq!(store.cli(&["LLEN", "out:two"]).await, "1");
 }
 
 #[tokio::test]

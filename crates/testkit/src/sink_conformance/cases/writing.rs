@@ -1,6 +1,7 @@
 //! While all is well.
 
 use futures_util::future::join_all;
+use tidemill_core::Record;
 
 use super::super::Target;
 use super::super::deliver::{deliver, open};
@@ -51,19 +52,41 @@ pub async fn records_of_a_key_stay_in_order(target: &dyn Target) {
     holds(target, &all, Repeats::None).await;
 }
 
-/// Several writes at once do not get into each other's way.
+/// Several writes at once do not get into each other's way: each says of its own records what became of them. As the
+/// engine keeps it, no two of them hold records of one key.
 ///
 /// # Panics
 /// They do.
 pub async fn several_writes_at_once_all_arrive(target: &dyn Target) {
+    const ROUNDS: u32 = 3;
+    const WRITES: u32 = 8;
+    const RECORDS: u32 = 20;
+    /// Above that of any bad record.
+    const FIRST_KEY: u32 = 100;
     let sink = target.sink();
-    if sink.traits().ordered {
+    if sink.traits().serial {
         return does_not_apply("the engine writes one batch at a time");
     }
     open(&*sink).await;
-    let all = records(target, 0..200);
-    let refused = join_all(all.chunks(25).map(|batch| deliver(&*sink, batch))).await;
-    assert_eq!(refused.concat(), []);
+    let mut all = Vec::new();
+    for round in 0..ROUNDS {
+        let mut batches: Vec<Vec<Record>> = Vec::new();
+        for write in 0..WRITES {
+            let first = (round * WRITES + write) * RECORDS;
+            batches.push((first..first + RECORDS).map(|number| target.record(number, FIRST_KEY + write)).collect());
+        }
+        all.extend(batches.concat());
+        let mut bad = vec![Vec::new(); batches.len()];
+        // In the write that begins last, so that others hear of theirs before.
+        if let (Some(record), Some(batch), Some(bad)) = (target.bad_record(), batches.last_mut(), bad.last_mut()) {
+            bad.push(batch.len() / 2);
+            batch.insert(batch.len() / 2, record);
+        }
+        let results = join_all(batches.iter().map(|batch| deliver(&*sink, batch))).await;
+        let refused: Vec<Vec<usize>> =
+            results.iter().map(|refused| refused.iter().map(|refused| refused.index).collect()).collect();
+        assert_eq!(refused, bad, "another write's record is blamed: {results:?}");
+    }
     holds(target, &all, Repeats::None).await;
 }
 

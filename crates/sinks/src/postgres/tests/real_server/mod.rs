@@ -187,7 +187,7 @@ async fn over_tls_only_the_right_server_is_spoken_to() {
     let (right, wrong) = (file(&tls.0), file(&other.cert.pem()));
     let sink = |host: &str, ca: &tempfile::NamedTempFile| {
         let mut config = self::config(&server, "readings").create();
-        (config.host, config.tls) = (host.to_owned(), PostgresTls::Always);
+        (config.host, config.tls) = (host.into(), PostgresTls::Always);
         config.ca_file = Some(ca.path().to_owned());
         Postgres::new(config)
     };
