@@ -58,13 +58,19 @@ fn is_plain(name: &[u8]) -> bool {
         return !name.is_empty() && !name.iter().fold(false, |odd, byte| odd | is_odd(*byte));
     };
     let mut odd = [0; 16];
-    for block in name.as_chunks::<16>().0.iter().chain([last]) {
-        // Lane by lane, so that it takes a few instructions for a whole block.
-        for (odd, byte) in odd.iter_mut().zip(block) {
-            *odd |= u8::from(is_odd(*byte));
-        }
+    for block in name.as_chunks::<16>().0 {
+        note_odd(&mut odd, block);
     }
+    note_odd(&mut odd, last);
     name.len() <= MAX_LEN && u128::from_ne_bytes(odd) == 0
+}
+
+/// Lane by lane, so that it takes a few instructions for a whole block.
+#[inline]
+fn note_odd(odd: &mut [u8; 16], block: &[u8; 16]) {
+    for (odd, byte) in odd.iter_mut().zip(block) {
+        *odd |= u8::from(is_odd(*byte));
+    }
 }
 
 /// `+` and `#` differ in one bit.
