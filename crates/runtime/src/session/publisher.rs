@@ -162,14 +162,14 @@ impl Publisher {
         Ok(started)
     }
 
-    /// How the connection's phase changes.
-    pub(crate) fn phases(&self) -> watch::Receiver<Phase> {
-        self.status.watch()
-    }
-
     /// How many sessions there have been.
     pub(crate) fn sessions(&self) -> u64 {
         self.status.epoch()
+    }
+
+    /// Whether there is a session.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.status.phase() == Phase::Ready
     }
 
     /// Whether the connection has ended for good.
