@@ -371,22 +371,21 @@ impl Dispatcher {
     fn settle(&mut self, climb: &Climb, step: &Step) {
         self.stall.end(climb.received, climb.watched);
         let at = usize::from(climb.route.id);
-        match step {
-            Step::Finished(outcome) => {
-                // An event whose session ended while it was handled comes again: it counts as what the broker sees.
-                let stale = self.link.is_stale(climb.ack);
-                let outcome = if stale { Outcome::Abandoned } else { *outcome };
-                climb.route.metrics.age.observe(climb.received.elapsed(), 1);
-                self.tally.finished_alone(at, outcome);
-                if stale || outcome != Outcome::Abandoned {
-                    self.done.push(climb.ack);
-                }
-            }
-            Step::InSinks(ticket) => {
-                ticket.take_over();
-                self.tally.handed_over(at);
-            }
-            Step::Resting(_) | Step::Rested(_) => debug_assert!(false, "it goes on"),
+        let outcome = match step {
+            Step::Finished(outcome) => *outcome,
+            Step::InSinks(ticket) => match ticket.take_over() {
+                Some(outcome) => outcome,
+                None => return self.tally.handed_over(at),
+            },
+            Step::Resting(_) | Step::Rested(_) => return debug_assert!(false, "it goes on"),
+        };
+        // An event whose session ended while it was handled comes again: it counts as what the broker sees.
+        let stale = self.link.is_stale(climb.ack);
+        let outcome = if stale { Outcome::Abandoned } else { outcome };
+        climb.route.metrics.age.observe(climb.received.elapsed(), 1);
+        self.tally.finished_alone(at, outcome);
+        if stale || outcome != Outcome::Abandoned {
+            self.done.push(climb.ack);
         }
     }
 
