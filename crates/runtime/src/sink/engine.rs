@@ -18,11 +18,11 @@ use super::batch::Batch;
 use super::batcher::{BatchLimits, Batcher, Leave};
 use super::breaker::Breaker;
 use super::flight::{Airline, Landed};
-use super::pace::Pace;
 use super::queue::{Queue, SinkHandle, queue};
 use super::state::SinkState;
 use super::ticket::Item;
 use crate::config::SinkSettings;
+use crate::layer::Gate;
 
 /// What a sink gets to close.
 const LAST_CALL: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ impl SinkEngine {
     ) -> (Self, SinkHandle) {
         let (handle, queue) = queue(&settings, state.metrics.clone());
         let burst = if settings.burst == 0 { settings.max_batch_records } else { settings.burst };
-        let pace = Pace::new(settings.max_rate, burst);
+        let pace = Gate::per_second(settings.max_rate, burst);
         let mut records = settings.max_batch_records.min(settings.queue_records).max(1);
         if pace.is_some() {
             records = records.min(burst);

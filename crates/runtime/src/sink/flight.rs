@@ -14,11 +14,11 @@ use tracing::{debug, error, info, warn};
 
 use super::batch::Batch;
 use super::breaker::Breaker;
-use super::pace::Pace;
 use super::queue::{Queue, SinkHandle};
 use super::state::SinkState;
 use super::ticket::{Item, Reports};
 use crate::config::SinkSettings;
+use crate::layer::Gate;
 use crate::session::Backoff;
 
 /// However long a target asks to be left alone: an hour without a try helps nobody.
@@ -30,7 +30,7 @@ pub(super) struct Airline {
     pub(super) settings: SinkSettings,
     pub(super) state: Arc<SinkState>,
     pub(super) breaker: Breaker,
-    pub(super) pace: Option<Pace>,
+    pub(super) pace: Option<Gate>,
     pub(super) queue: Arc<Queue>,
     /// Where events of refused records go; `None` for the dead-letter destination itself.
     pub(super) dead_letters: Option<SinkHandle>,
@@ -91,7 +91,7 @@ impl Airline {
                 turn = self.breaker.turn().await;
             }
             if let Some(pace) = &self.pace {
-                pace.pass(part.len()).await;
+                pace.pass_many(part.len()).await;
             }
             if failed {
                 metrics.retries.inc();
