@@ -1,6 +1,6 @@
 //! The engine's loop: takes what comes, sends batches off, and keeps the books of what is under way.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
 use std::pin::Pin;
@@ -41,7 +41,7 @@ pub(crate) struct SinkEngine {
     unreported: Vec<Batch>,
     /// Refused by the dead-letter destination, and when they are put to it again: beside the flights, so that they hold
     /// up nothing (G11).
-    refused: VecDeque<(Instant, Batch)>,
+    refused: BTreeMap<Instant, Batch>,
     force: CancellationToken,
 }
 
@@ -75,7 +75,7 @@ impl SinkEngine {
             queue,
             under_way: Vec::new(),
             unreported: Vec::new(),
-            refused: VecDeque::new(),
+            refused: BTreeMap::new(),
             force,
         };
         (engine, handle)
@@ -116,7 +116,7 @@ impl SinkEngine {
             if ended && flights.is_empty() && self.batcher.is_empty() && self.refused.is_empty() {
                 return;
             }
-            let again = self.refused.front().map(|(at, _)| *at);
+            let again = self.refused.keys().next().copied();
             let due = self.batcher.next_due().into_iter().chain(again).min();
             tokio::select! {
                 Some(landed) = flights.next(), if !flights.is_empty() => self.land(landed),
@@ -142,8 +142,8 @@ impl SinkEngine {
     /// Puts into the batcher what waits, and what has rested. `true` when no more will come.
     fn take_in(&mut self, incoming: &mut Vec<Item>) -> bool {
         let now = Instant::now();
-        while let Some((_, batch)) = self.refused.pop_front_if(|(at, _)| *at <= now) {
-            incoming.extend(batch);
+        while let Some(due) = self.refused.first_entry().filter(|due| *due.key() <= now) {
+            incoming.extend(due.remove());
             self.push(incoming, now);
         }
         let ended = self.queue.take(incoming);
@@ -169,8 +169,10 @@ impl SinkEngine {
     fn land(&mut self, (partition, oldest, landed): (usize, Option<Instant>, Landed)) {
         self.batcher.landed(partition);
         self.unreported.push(landed.written);
-        if landed.stuck.len() > 0 {
-            self.refused.push_back((Instant::now() + self.airline.settings.max_delay, landed.stuck));
+        let now = Instant::now();
+        for (record, owed) in landed.stuck.records.into_iter().zip(landed.stuck.owed) {
+            let due = now + self.airline.rest(owed.refusals);
+            self.refused.entry(due).or_default().push(record, owed);
         }
         if let Some(at) = self.under_way.iter().position(|other| *other == oldest) {
             self.under_way.swap_remove(at);
@@ -185,7 +187,7 @@ impl SinkEngine {
 
     fn show_load(&self) {
         let fronts = self.batcher.fronts().map(|item| item.received);
-        let resting = self.refused.iter().filter_map(|(_, batch)| batch.oldest());
+        let resting = self.refused.values().filter_map(Batch::oldest);
         let oldest = fronts.chain(resting).chain(self.under_way.iter().copied().flatten()).min();
         self.airline.state.set_load(self.under_way.len(), oldest);
     }

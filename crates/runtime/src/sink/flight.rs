@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tidemill_core::topic::TopicName;
 use tidemill_core::{Rejection, Sink, SinkError, SinkErrorKind, report};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info, warn};
@@ -53,6 +54,12 @@ enum Answer {
 }
 
 impl Airline {
+    /// How long a record rests that the dead-letter destination has refused so often.
+    pub(super) fn rest(&self, refusals: u32) -> Duration {
+        let factor = 1_u32.checked_shl(refusals.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.settings.max_delay.saturating_mul(factor).min(LONGEST_REST)
+    }
+
     /// Brings a batch to its end.
     pub(super) async fn fly(&self, batch: Batch) -> Landed {
         let mut parts = vec![batch];
@@ -212,11 +219,24 @@ impl Airline {
         }
         // First, so that they do not wait for the dead letters.
         self.written(&written);
-        metrics.rejected.inc_by(refused.len() as u64);
-        for (record, owed, reason) in refused {
+        for (record, mut owed, reason) in refused {
+            let name = &*self.state.name;
+            if owed.refusals == 0 {
+                metrics.rejected.inc();
+            }
             let Some(destination) = &self.dead_letters else {
-                error!(sink = &*self.state.name, reason, "the dead-letter destination refuses an event");
+                match owed.refusals {
+                    0 => error!(
+                        sink = name,
+                        topic = record.topic.as_ref().map(TopicName::as_str),
+                        reason,
+                        "the dead-letter destination refuses an event, which stays unfinished; it is tried again, ever \
+                         more rarely, and this is said once"
+                    ),
+                    refusals => debug!(sink = name, refusals, reason, "the dead-letter destination still refuses"),
+                }
                 self.state.failed(reason, false);
+                owed.refusals = owed.refusals.saturating_add(1);
                 stuck.push(record, owed);
                 continue;
             };

@@ -20,13 +20,15 @@ pub(crate) struct Item {
     pub(crate) bytes: u32,
     /// When the event arrived: here, so that nobody reaches for the ticket before its record is written.
     pub(crate) received: Instant,
+    /// How often the dead-letter destination has refused it.
+    pub(super) refusals: u32,
 }
 
 impl Item {
     pub(crate) fn new(record: Record, ticket: Arc<Ticket>) -> Self {
         let bytes = u32::try_from(record.size_bytes()).unwrap_or(u32::MAX);
         let received = ticket.climb.received;
-        Self { record, ticket, bytes, received }
+        Self { record, ticket, bytes, received, refusals: 0 }
     }
 }
 
