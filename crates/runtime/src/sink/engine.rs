@@ -169,10 +169,12 @@ impl SinkEngine {
     fn land(&mut self, (partition, oldest, landed): (usize, Option<Instant>, Landed)) {
         self.batcher.landed(partition);
         self.unreported.push(landed.written);
-        let now = Instant::now();
-        for (record, owed) in landed.stuck.records.into_iter().zip(landed.stuck.owed) {
-            let due = now + self.airline.rest(owed.refusals);
-            self.refused.entry(due).or_default().push(record, owed);
+        if landed.stuck.len() > 0 {
+            let now = Instant::now();
+            for (record, owed) in landed.stuck.records.into_iter().zip(landed.stuck.owed) {
+                let due = now + self.airline.rest(owed.refusals);
+                self.refused.entry(due).or_default().push(record, owed);
+            }
         }
         if let Some(at) = self.under_way.iter().position(|other| *other == oldest) {
             self.under_way.swap_remove(at);

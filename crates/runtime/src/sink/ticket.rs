@@ -88,6 +88,11 @@ impl Ticket {
         }
     }
 
+    /// The event on its ladder.
+    pub(crate) fn climb(&self) -> &Climb {
+        &self.climb
+    }
+
     /// The event.
     pub(crate) fn event(&self) -> &Event {
         &self.event
