@@ -116,7 +116,8 @@ impl Worker {
     /// is cut, within `drain.force`; with [`shutdown_signal`](crate::shutdown_signal) a second signal cuts it at once.
     ///
     /// A handler that blocks its thread cannot be cut. This ends without it all the same, but a Tokio runtime that is
-    /// dropped waits for its threads: end the program with `std::process::exit`, as with [`RunError::exit_code`].
+    /// dropped waits for its threads: end the program with `std::process::exit`, as with [`RunError::exit_code`]. Without
+    /// such handlers return [`Exit`](crate::Exit) from `main`.
     ///
     /// Not cancel-safe: dropping the future ends everything at once. Nothing is acknowledged wrongly then, but what was
     /// unfinished comes again.
