@@ -362,7 +362,8 @@ mod tests {
     #[test]
     fn every_secret_that_changes_is_named_and_none_is_told() {
         let known = super::super::keys::Section::from_schema(&super::super::schema());
-        let hidden: Vec<_> = known.keys().into_iter().filter(|key| key.secret).map(|key| key.name()).collect();
+        let hidden: Vec<_> =
+            known.keys().into_iter().filter(|key| key.secret).map(super::super::keys::Key::name).collect();
         let compared = secrets(&Config::default()).map(|(key, _)| key);
         assert_eq!(hidden, compared);
         let text = |mqtt: &str, token: &str| {

@@ -232,8 +232,7 @@ mod tests {
         let error = Publisher::start_with(&config, "p").unwrap_err();
         let keys: Vec<_> = error.problems().iter().map(ConfigProblem::key).collect();
         assert_eq!(keys, ["mqtt.password_file", "mqtt.url", "mqtt.window"]);
-        let mut config = Config::default();
-        config.instances = 7.into();
+        let mut config = Config { instances: 7.into(), ..Config::default() };
         config.mqtt.session_expiry = Duration::from_secs(60);
         assert!(Publisher::start_with(&config, "p").is_ok());
     }
