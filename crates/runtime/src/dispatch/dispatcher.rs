@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use smallvec::SmallVec;
@@ -66,20 +65,6 @@ pub(crate) struct Setup {
     pub(crate) stall_after: Duration,
     pub(crate) metrics: InstanceMetrics,
     pub(crate) force: CancellationToken,
-}
-
-/// Stands where an event was that went with its records.
-fn nothing_of(event: &Event) -> Event {
-    Event::from(EventParts {
-        topic: event.topic_name().clone(),
-        payload: Bytes::new(),
-        properties: None,
-        captures: Captures::default(),
-        received_at: event.received_at(),
-        qos: event.qos(),
-        dup: false,
-        retain: false,
-    })
 }
 
 /// See the module's description.
@@ -304,8 +289,7 @@ impl Dispatcher {
         self.tally.announce(ready.route, &self.routes[ready.route]);
         let climb = self.climb_of(ready, None, UNWATCHED);
         work.cx.take_emitted_into(&mut self.emitted);
-        let nothing = nothing_of(&work.event);
-        let event = std::mem::replace(&mut work.event, nothing);
+        let event = work.take_event();
         let records = self.emitted.len();
         let ticket = Arc::new(Ticket::new(records, climb, Outcome::Handled, event, work.cx.attempt(), None));
         let waiting = hand_in(&ticket, self.emitted.drain(..));
