@@ -183,6 +183,15 @@ impl Context {
         }
     }
 
+    /// The same, into a list whose room the context then uses for the next event. What the list held is discarded.
+    pub fn take_emitted_into(&mut self, list: &mut Vec<Emitted>) {
+        list.clear();
+        match &mut self.outbox {
+            Outbox::Own(records) => std::mem::swap(records, list),
+            Outbox::Shared(records) => list.append(&mut records.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
     /// Makes the context ready for the next attempt of the same event: discards what was emitted, counts the attempt.
     pub fn next_attempt(&mut self, first_seen: SystemTime) {
         self.outbox = Outbox::Own(Vec::new());

@@ -29,10 +29,12 @@ impl BuildError {
         self.0.problems()
     }
 
-    /// 64, the conventional code for wrong usage.
+    pub(crate) const EXIT_CODE: u8 = 64;
+
+    /// 64, the conventional code for wrong usage; [`Exit`](crate::Exit) ends a program with it.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        64
+        Self::EXIT_CODE
     }
 }
 
@@ -89,6 +91,7 @@ impl RunError {
     }
 
     /// 75 (try again later) when the drain was cut short, by its deadline or a second signal, 1 otherwise.
+    /// [`Exit`](crate::Exit) ends a program with it.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self.kind {

@@ -20,6 +20,7 @@ pub mod config;
 pub mod dedup;
 mod dispatch;
 mod error;
+mod exit;
 mod idempotency;
 #[doc(hidden)]
 pub mod internals;
@@ -40,6 +41,7 @@ pub use config::{Config, ConfigErrors, ConfigProblem, MqttSinkConfig, MqttVersio
 pub use dedup::IdempotencyKey;
 pub use dispatch::{Execution, Key, Stamp};
 pub use error::{BuildError, RunError, RunErrorKind};
+pub use exit::Exit;
 pub use session::transport::{BoxStream, Connector, Stream, connector};
 pub use session::{
     Advice, Phase, PublishError, Publisher, Reason, Receipt, SessionError, SessionErrorKind, Settled, Started,

@@ -7,11 +7,9 @@
 //! `alerts.ndjson`, or in the file that `ALERTS_FILE` names. Start it twice, with another file, and the readings are
 //! shared.
 
-use std::process::ExitCode;
-
 use serde::{Deserialize, Serialize};
 use tidemill::prelude::*;
-use tidemill::{BoxError, Config, Worker, report, shutdown_signal, sinks, telemetry};
+use tidemill::{BoxError, Config, Exit, Worker, shutdown_signal, sinks, telemetry};
 
 /// What a device sends. Members that are not named here do not matter.
 #[derive(Deserialize)]
@@ -65,12 +63,6 @@ async fn run() -> Result<(), BoxError> {
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", report(&*error));
-            ExitCode::FAILURE
-        }
-    }
+async fn main() -> Exit {
+    run().await.into()
 }

@@ -13,12 +13,11 @@
 //! tidemill dead replay    --broker mqtt://127.0.0.1:1883 --reason attempts
 //! ```
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Deserialize;
 use tidemill::prelude::*;
-use tidemill::{BoxError, Config, Route, Worker, report, shutdown_signal, telemetry};
+use tidemill::{BoxError, Config, Exit, Route, Worker, shutdown_signal, telemetry};
 
 #[derive(Deserialize)]
 struct Order {
@@ -72,12 +71,6 @@ async fn run() -> Result<(), BoxError> {
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", report(&*error));
-            ExitCode::FAILURE
-        }
-    }
+async fn main() -> Exit {
+    run().await.into()
 }

@@ -7,7 +7,6 @@
 //!
 //! `REQUESTS_PER_SECOND` (10) is the limit of this replica: with three replicas the service sees three times as much.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
@@ -15,7 +14,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use tidemill::layer::{Rate, RateLimitLayer};
 use tidemill::prelude::*;
-use tidemill::{BoxError, Config, Route, Worker, report, shutdown_signal, sinks, telemetry};
+use tidemill::{BoxError, Config, Exit, Route, Worker, shutdown_signal, sinks, telemetry};
 
 #[derive(Deserialize)]
 struct Reading {
@@ -100,12 +99,6 @@ async fn run() -> Result<(), BoxError> {
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", report(&*error));
-            ExitCode::FAILURE
-        }
-    }
+async fn main() -> Exit {
+    run().await.into()
 }

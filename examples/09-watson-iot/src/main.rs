@@ -8,14 +8,12 @@
 //!
 //! Dead letters are in `dead.ndjson`, or in the file that `DEAD_FILE` names: the platform has no topics for them.
 
-use std::process::ExitCode;
-
 use serde::Deserialize;
 use tidemill::config::IdentityMode;
 use tidemill::platform::tracker::{Change, Connection};
 use tidemill::platform::{DeviceTracker, PlatformContext, PlatformRoutes, TrackerSettings};
 use tidemill::prelude::*;
-use tidemill::{BoxError, Config, Worker, report, shutdown_signal, sinks, telemetry};
+use tidemill::{BoxError, Config, Exit, Worker, shutdown_signal, sinks, telemetry};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -86,14 +84,8 @@ async fn run() -> Result<(), BoxError> {
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", report(&*error));
-            ExitCode::FAILURE
-        }
-    }
+async fn main() -> Exit {
+    run().await.into()
 }
 
 #[cfg(test)]

@@ -4,12 +4,11 @@
 //! Run it here with `cargo run -p example-10-kubernetes -- out`, and see `docs/kubernetes.md` for the cluster.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 use tidemill::prelude::*;
 use tidemill::sinks::{File, FileConfig};
-use tidemill::{BoxError, Config, Worker, report, shutdown_signal, telemetry};
+use tidemill::{BoxError, Config, Exit, Worker, shutdown_signal, telemetry};
 
 #[derive(Deserialize)]
 struct Reading {
@@ -54,12 +53,6 @@ async fn run() -> Result<(), BoxError> {
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", report(&*error));
-            ExitCode::FAILURE
-        }
-    }
+async fn main() -> Exit {
+    run().await.into()
 }

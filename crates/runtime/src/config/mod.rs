@@ -60,8 +60,8 @@ pub use mqtt_sink::MqttSinkConfig;
 pub use platform::{PlatformConfig, PlatformRole, PlatformShape};
 pub use problem::{ConfigErrors, ConfigProblem, Origin};
 pub use reference::{reference, schema};
-pub(crate) use reload::FileWatch;
 pub use reload::ReloadConfig;
+pub(crate) use reload::{Content, FileWatch};
 pub use secret::Secret;
 pub use sections::{
     AdminConfig, DeadLetterConfig, DispatchConfig, DrainConfig, Expired, GroupConfig, IdentityConfig, IdentityMode,
@@ -184,6 +184,17 @@ impl Config {
     /// Every file that cannot be used, with its key and path, never with its content.
     pub fn check_files(&self) -> Result<(), ConfigErrors> {
         ConfigErrors::check(validate::files(self))
+    }
+
+    /// Checks what a connection that only publishes follows: the settings of `mqtt`, with the files that they name. A
+    /// worker's session is none of its business.
+    ///
+    /// Blocks for as long as the file system takes.
+    ///
+    /// # Errors
+    /// Every broken rule, all at once.
+    pub(crate) fn check_publishing(&self) -> Result<(), ConfigErrors> {
+        ConfigErrors::check(validate::publishing(self))
     }
 
     /// Whether sessions outlive their connections.

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use super::units::{self, DurationText};
-use super::{Config, ConfigErrors, ConfigProblem, ElasticConfig, Loader};
+use super::{Config, ConfigErrors, ConfigProblem, ElasticConfig, Loader, Secret};
 
 /// What happens when the configuration file changes while the worker runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,7 +22,8 @@ use super::{Config, ConfigErrors, ConfigProblem, ElasticConfig, Loader};
 #[non_exhaustive]
 pub struct ReloadConfig {
     /// How often the file is looked at. `instances` and `[elastic]` are applied at once, SIGHUP asks for a look out of
-    /// turn, every other change takes effect at the next start and is logged. `0s`: the file is never looked at again.
+    /// turn, every other change takes effect at the next start and is logged. So is one of the files that are read at the
+    /// start alone: `admin.token_file` and those of `[mqtt.tls]`. `0s`: nothing is ever looked at again.
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub every: Duration,
@@ -81,11 +83,50 @@ pub(crate) struct Change {
     pub(crate) overridden: Vec<String>,
 }
 
+/// What stands in the file, and in those that it names and that are read at the start alone.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Content {
+    /// `None` when it cannot be read.
+    text: Option<String>,
+    /// The hashes of the others, by their keys.
+    named: Vec<(&'static str, Option<[u8; 32]>)>,
+}
+
+impl Content {
+    fn read(path: &Path, named: &[(&'static str, PathBuf)]) -> Self {
+        let hash = |path: &PathBuf| std::fs::read(path).ok().map(|bytes| Sha256::digest(bytes).into());
+        Self {
+            text: std::fs::read_to_string(path).ok(),
+            named: named.iter().map(|(key, path)| (*key, hash(path))).collect(),
+        }
+    }
+
+    /// The keys of files that had other content before.
+    fn renewed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
+        let is_other = |(key, now): &&(&str, _)| before.named.iter().any(|(other, then)| other == key && then != now);
+        self.named.iter().filter(|(_, now)| now.is_some()).filter(is_other).map(|(key, _)| *key)
+    }
+}
+
+/// The files that are read once, when the worker starts. Passwords and tokens of brokers are read on every connect.
+fn read_once(config: &Config) -> Vec<(&'static str, PathBuf)> {
+    let tls = &config.mqtt.tls;
+    let token = config.admin.token_file.as_ref().filter(|_| config.admin.enabled);
+    let named = [
+        ("admin.token_file", token),
+        ("mqtt.tls.ca_file", tls.ca_file.as_ref()),
+        ("mqtt.tls.cert_file", tls.cert_file.as_ref()),
+        ("mqtt.tls.key_file", tls.key_file.as_ref()),
+    ];
+    named.into_iter().filter_map(|(key, path)| Some((key, path?.clone()))).collect()
+}
+
 /// Watches the file of a configuration.
 pub(crate) struct FileWatch {
     origin: Arc<Origin>,
-    /// The text that was looked at last, whether it was right or wrong.
-    seen: Option<String>,
+    named: Vec<(&'static str, PathBuf)>,
+    /// What was looked at last, whether it was right or wrong.
+    seen: Content,
     /// What the file said when it was last right.
     loaded: Config,
     /// What the worker runs with.
@@ -100,11 +141,13 @@ impl fmt::Debug for FileWatch {
 }
 
 impl FileWatch {
-    /// `None` when the configuration was not read from a file.
+    /// `None` when the configuration was not read from a file. Blocks for as long as it takes to read those that it names.
     pub(crate) fn new(config: &Config) -> Option<Self> {
         let origin = Arc::clone(config.source.0.as_ref()?);
-        let (seen, loaded) = (Some(origin.text.clone()), origin.loaded.clone());
-        Some(Self { origin, seen, loaded, running: config.clone(), check: |_| Vec::new() })
+        let named = read_once(config);
+        let seen = Content { text: Some(origin.text.clone()), ..Content::read(&origin.path, &named) };
+        let loaded = origin.loaded.clone();
+        Some(Self { origin, named, seen, loaded, running: config.clone(), check: |_| Vec::new() })
     }
 
     /// Refuses also what `check` finds wrong with the configuration that would then hold.
@@ -116,14 +159,15 @@ impl FileWatch {
         &self.origin.path
     }
 
-    /// The content of the file; `None` when it cannot be read. Blocks for as long as the file system takes.
-    pub(crate) fn read(path: &Path) -> Option<String> {
-        std::fs::read_to_string(path).ok()
+    /// Reads the file, and those that are named in it. Blocks for as long as the file system takes.
+    pub(crate) fn reading(&self) -> impl FnOnce() -> Content + Send + 'static {
+        let (origin, named) = (Arc::clone(&self.origin), self.named.clone());
+        move || Content::read(&origin.path, &named)
     }
 
     /// Whether this content was not looked at yet.
-    pub(crate) fn is_new(&self, text: Option<&String>) -> bool {
-        self.seen.as_ref() != text
+    pub(crate) fn is_new(&self, content: &Content) -> bool {
+        self.seen != *content
     }
 
     /// Takes in new content: `None` when nothing that counts has changed. Blocks for as long as it takes to look at the
@@ -131,14 +175,16 @@ impl FileWatch {
     ///
     /// # Errors
     /// Everything that is wrong with it; the worker goes on with what it has.
-    pub(crate) fn take(&mut self, text: Option<String>) -> Result<Option<Change>, ConfigErrors> {
-        self.seen.clone_from(&text);
-        let Some(text) = text else {
+    pub(crate) fn take(&mut self, content: Content) -> Result<Option<Change>, ConfigErrors> {
+        let before = std::mem::replace(&mut self.seen, content);
+        let Some(text) = &self.seen.text else {
             let why = format!("{} cannot be read any more", self.path().display());
             return Err(ConfigProblem::new("configuration file", why, "put it back").into());
         };
-        let loaded = self.origin.loader.load_again(&text, self.path())?;
-        let change = self.compare(&loaded);
+        let loaded = self.origin.loader.load_again(text, self.path())?;
+        let mut change = self.compare(&loaded);
+        let renewed = self.seen.renewed_since(&before).map(str::to_owned);
+        change.at_next_start.extend(renewed.filter(|key| !change.at_next_start.contains(key)).collect::<Vec<_>>());
         change.config.validate()?;
         change.config.check_files()?;
         ConfigErrors::check((self.check)(&change.config))?;
@@ -173,12 +219,6 @@ impl FileWatch {
             } else {
                 change.at_next_start.push(key.clone());
             }
-        }
-        // Its text hides it.
-        if self.loaded.mqtt.password != loaded.mqtt.password
-            && !change.at_next_start.iter().any(|key| key == "mqtt.password")
-        {
-            change.at_next_start.push("mqtt.password".to_owned());
         }
         if change.applied.iter().any(|key| key == "instances") {
             change.config.instances = loaded.instances;
@@ -216,7 +256,17 @@ fn flat(config: &Config) -> Vec<(String, Value)> {
     if let Ok(table) = Table::try_from(config) {
         walk("", table, &mut values);
     }
+    for (key, secret) in secrets(config) {
+        if let (Some(secret), Some((_, value))) = (secret, values.iter_mut().find(|(name, _)| name == key)) {
+            *value = Value::String(secret.expose().to_owned());
+        }
+    }
     values
+}
+
+/// What hides its text, which is all that comparing has to go by.
+fn secrets(config: &Config) -> [(&'static str, Option<&Secret>); 2] {
+    [("mqtt.password", config.mqtt.password.as_ref()), ("platform.token", config.platform.token.as_ref())]
 }
 
 #[cfg(test)]
@@ -236,6 +286,10 @@ mod tests {
         File { _directory: directory, path }
     }
 
+    fn text_of(text: &str) -> Content {
+        Content { text: Some(text.to_owned()), named: Vec::new() }
+    }
+
     fn load(file: &File) -> Config {
         Config::loader().file(&file.path).env(&[("TIDEMILL_MQTT__WINDOW", "7")]).load().unwrap()
     }
@@ -246,27 +300,30 @@ mod tests {
         let mut watch = FileWatch::new(&load(&file)).unwrap();
         let text = "instances = { min = 1, max = 4 }\n[group]\nname = 'h'\n[mqtt]\npassword = 'b'\nkeep_alive = '30s'\n\
                     window = 9\n[elastic]\ngrow_at = 0.9";
-        let change = watch.take(Some(text.to_owned())).unwrap().unwrap();
+        let change = watch.take(text_of(text)).unwrap().unwrap();
         assert_eq!(change.config.instances, Instances::Elastic { min: 1, max: 4 });
         assert_eq!((&*change.config.group.name.unwrap(), change.config.mqtt.window), ("g", 7));
         assert_eq!(change.applied, ["elastic.grow_at", "instances"]);
         assert_eq!(change.at_next_start, ["group.name", "mqtt.password"], "the variable still overrides the window");
-        assert!(!watch.is_new(Some(&text.to_owned())));
-        assert!(watch.take(Some(format!("{text} # no more"))).unwrap().is_none(), "nothing that counts has changed");
+        assert!(!watch.is_new(&text_of(text)));
+        assert!(
+            watch.take(text_of(&format!("{text} # no more"))).unwrap().is_none(),
+            "nothing that counts has changed"
+        );
     }
 
     #[test]
     fn a_file_that_is_wrong_changes_nothing_and_all_its_problems_are_told() {
         let file = file("instances = 2\n[group]\nname = 'g'");
         let mut watch = FileWatch::new(&load(&file)).unwrap();
-        let errors = watch.take(Some("instances = 'x'\n[grup]\nname = 'g'".to_owned())).unwrap_err();
+        let errors = watch.take(text_of("instances = 'x'\n[grup]\nname = 'g'")).unwrap_err();
         assert_eq!(errors.problems().len(), 2, "{errors}");
         assert!(errors.to_string().contains("mill.toml:1"), "{errors}");
-        let errors = watch.take(Some("instances = 2000\n[group]\nname = 'g'".to_owned())).unwrap_err();
+        let errors = watch.take(text_of("instances = 2000\n[group]\nname = 'g'")).unwrap_err();
         assert!(errors.to_string().contains("1 to 1024"), "{errors}");
-        assert!(watch.take(None).is_err());
-        assert!(watch.take(Some("instances = 2\n[group]\nname = 'g'".to_owned())).unwrap().is_none());
-        let change = watch.take(Some("instances = 3\n[group]\nname = 'g'".to_owned())).unwrap().unwrap();
+        assert!(watch.take(Content { text: None, named: Vec::new() }).is_err());
+        assert!(watch.take(text_of("instances = 2\n[group]\nname = 'g'")).unwrap().is_none());
+        let change = watch.take(text_of("instances = 3\n[group]\nname = 'g'")).unwrap().unwrap();
         assert_eq!(change.config.instances, 3);
     }
 
@@ -276,13 +333,13 @@ mod tests {
         let mut config = load(&file);
         config.group.name = Some("from code".to_owned());
         let mut watch = FileWatch::new(&config).unwrap();
-        let change = watch.take(Some("instances = 3\n[group]\nname = 'g'".to_owned())).unwrap().unwrap();
+        let change = watch.take(text_of("instances = 3\n[group]\nname = 'g'")).unwrap().unwrap();
         assert_eq!((change.applied, change.overridden), (vec!["instances".to_owned()], vec!["group.name".to_owned()]));
         assert_eq!(change.config.group.name.as_deref(), Some("from code"));
 
         config.instances = 5.into();
         let mut watch = FileWatch::new(&config).unwrap();
-        let change = watch.take(Some("instances = 3".to_owned())).unwrap().unwrap();
+        let change = watch.take(text_of("instances = 3")).unwrap().unwrap();
         assert_eq!((change.config.instances, change.overridden), (Instances::Fixed(5), vec!["instances".to_owned()]));
     }
 
@@ -293,13 +350,59 @@ mod tests {
         config.elastic.cool_down = Duration::from_secs(99);
         let mut watch = FileWatch::new(&config).unwrap();
         let text = "instances = 1\n[elastic]\ngrow_at = 0.9\ncool_down = '1s'";
-        let change = watch.take(Some(text.to_owned())).unwrap().unwrap();
+        let change = watch.take(text_of(text)).unwrap().unwrap();
         let elastic = &change.config.elastic;
         assert_eq!((elastic.grow_at.to_bits(), elastic.cool_down), (0.9_f64.to_bits(), Duration::from_secs(99)));
         assert_eq!(
             (change.applied, change.overridden),
             (vec!["elastic.grow_at".into()], vec!["elastic.cool_down".into()])
         );
+    }
+
+    #[test]
+    fn every_secret_that_changes_is_named_and_none_is_told() {
+        let known = super::super::keys::Section::from_schema(&super::super::schema());
+        let hidden: Vec<_> =
+            known.keys().into_iter().filter(|key| key.secret).map(super::super::keys::Key::name).collect();
+        let compared = secrets(&Config::default()).map(|(key, _)| key);
+        assert_eq!(hidden, compared);
+        let text = |mqtt: &str, token: &str| {
+            format!("[group]\nname = 'g'\n[mqtt]\npassword = '{mqtt}'\n[platform]\ntoken = '{token}'")
+        };
+        let file = file(&text("a", "hunter2"));
+        let mut watch = FileWatch::new(&load(&file)).unwrap();
+        let change = watch.take(text_of(&text("a", "hunter3"))).unwrap().unwrap();
+        assert_eq!(change.at_next_start, ["platform.token"]);
+        let change = watch.take(text_of(&text("b", "hunter3"))).unwrap().unwrap();
+        assert_eq!(change.at_next_start, ["mqtt.password"]);
+        assert!(!format!("{change:?}").contains("hunter"));
+    }
+
+    #[test]
+    fn files_that_are_read_at_the_start_alone_are_named_when_their_content_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        for name in ["token", "ca", "password"] {
+            std::fs::write(path(name), "one").unwrap();
+        }
+        let at = directory.path().display();
+        let file = file(&format!(
+            "[mqtt]\nurl = 'mqtts://h'\npassword_file = '{at}/password'\n[mqtt.tls]\nca_file = '{at}/ca'\n[admin]\n\
+             enabled = {}\ntoken_file = '{at}/token'",
+            cfg!(feature = "admin")
+        ));
+        let mut watch = FileWatch::new(&load(&file)).unwrap();
+        assert!(!watch.is_new(&watch.reading()()));
+        std::fs::write(path("password"), "two").unwrap();
+        assert!(!watch.is_new(&watch.reading()()), "it is read on every connect");
+        std::fs::write(path("ca"), "two").unwrap();
+        let change = watch.take(watch.reading()()).unwrap().unwrap();
+        assert_eq!(change.at_next_start, ["mqtt.tls.ca_file"]);
+        assert!(!watch.is_new(&watch.reading()()), "it is said once");
+        if cfg!(feature = "admin") {
+            std::fs::write(path("token"), "two").unwrap();
+            assert_eq!(watch.take(watch.reading()()).unwrap().unwrap().at_next_start, ["admin.token_file"]);
+        }
     }
 
     #[test]
@@ -310,8 +413,8 @@ mod tests {
             wrong.then(|| ConfigProblem::new("instances", "too long", "fewer")).into_iter().collect()
         };
         let mut watch = FileWatch::new(&load(&file)).unwrap().with_check(check);
-        assert!(watch.take(Some("instances = 10\n[group]\nname = 'g'".to_owned())).is_err());
-        assert!(watch.take(Some("instances = 9\n[group]\nname = 'g'".to_owned())).unwrap().is_some());
+        assert!(watch.take(text_of("instances = 10\n[group]\nname = 'g'")).is_err());
+        assert!(watch.take(text_of("instances = 9\n[group]\nname = 'g'")).unwrap().is_some());
     }
 
     #[test]

@@ -35,6 +35,19 @@ pub(super) fn all(config: &Config) -> Vec<ConfigProblem> {
     problems
 }
 
+/// The rules about the settings of `mqtt` that a connection follows which only publishes.
+pub(super) fn publishing(config: &Config) -> Vec<ConfigProblem> {
+    let mut report = Report::default();
+    counts(config, &mut report);
+    durations(config, &mut report);
+    connection(config, &mut report);
+    names(config, &mut report);
+    protocol(config, &mut report);
+    credentials(config, &mut report);
+    bounds(config, &mut report);
+    report.0.into_iter().chain(files(config)).filter(|problem| problem.key().starts_with("mqtt.")).collect()
+}
+
 /// Collects broken rules.
 #[derive(Debug, Default)]
 pub(super) struct Report(pub(super) Vec<ConfigProblem>);

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use tidemill_core::QoS;
+
 use super::keys::dotted;
 use super::validate::Report;
-use super::{Config, ConfigProblem, IdentityMode, PlatformConfig, RetryConfig};
+use super::{BrokerAddress, Config, ConfigProblem, IdentityMode, Overflow, PlatformConfig, RetryConfig};
 use crate::profile;
 
 /// What is worth a line in the log at start.
@@ -17,15 +19,23 @@ pub(super) fn all(config: &Config) -> Vec<ConfigProblem> {
         "the broker's certificate is not verified, so that whoever is on the path can read and change everything",
         "set mqtt.tls.ca_file instead",
     );
-    let exposed = mqtt.broker().is_ok_and(|broker| !broker.transport.is_tls() && !broker.is_loopback());
+    let exposed = |broker: Result<BrokerAddress, _>| {
+        broker.is_ok_and(|broker| !broker.transport.is_tls() && !broker.is_loopback())
+    };
     let secrets = [&mqtt.password, &config.platform.token];
     let files = [&mqtt.password_file, &config.platform.token_file];
     let has_secret = secrets.iter().any(|secret| secret.is_some()) || files.iter().any(|file| file.is_some());
+    for (key, exposed) in
+        [("mqtt.url", exposed(mqtt.broker())), ("mqtt.fallback_urls", mqtt.brokers().skip(1).any(exposed))]
+    {
+        let why = "the password crosses the network unencrypted";
+        report.refuse(exposed && has_secret, key, why, "use mqtts:// or wss://");
+    }
     report.refuse(
-        exposed && has_secret,
-        "mqtt.url",
-        "the password crosses the network unencrypted",
-        "use mqtts:// or wss://",
+        dispatch.qos0_overflow == Overflow::DropNewest && mqtt.qos != QoS::AtMostOnce,
+        "dispatch.qos0_overflow",
+        "it has no effect with mqtt.qos 1, where an event that overflows must not be lost",
+        "leave it out, or set mqtt.qos to 0",
     );
     report.refuse(
         mqtt.keep_alive.is_zero(),
@@ -81,7 +91,7 @@ fn longest_retries(retry: &RetryConfig) -> Duration {
     if retry.max_attempts == 0 {
         return retry.max_elapsed;
     }
-    let (mut all, mut wait) = (Duration::ZERO, retry.min_delay.max(Duration::from_millis(1)));
+    let (mut all, mut wait) = (Duration::ZERO, retry.min_delay.saturating_mul(2).max(Duration::from_millis(1)));
     for left in (1..retry.max_attempts).rev() {
         if wait >= retry.max_delay {
             all = all.saturating_add(retry.max_delay.saturating_mul(left));

@@ -8,8 +8,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
-use tidemill_core::{Context, Event, HandlerError, HandlerResult};
+use tidemill_core::{Captures, Context, Event, EventParts, HandlerError, HandlerResult};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::ReusableBoxFuture;
 
@@ -33,6 +34,21 @@ impl Work {
     /// The lane of the event; `None` where no order is kept.
     pub(crate) fn lane(&self) -> Option<LaneKey> {
         self.lane.or_else(|| self.route.lane(&self.event))
+    }
+
+    /// Takes the event, which goes with its records. An empty one of its topic stands in its place until the next.
+    pub(crate) fn take_event(&mut self) -> Event {
+        let nothing = Event::from(EventParts {
+            topic: self.event.topic_name().clone(),
+            payload: Bytes::new(),
+            properties: None,
+            captures: Captures::default(),
+            received_at: self.event.received_at(),
+            qos: self.event.qos(),
+            dup: false,
+            retain: false,
+        });
+        std::mem::replace(&mut self.event, nothing)
     }
 }
 

@@ -1,5 +1,5 @@
 //! The dispatcher's loop. Its fast path, an event whose handler neither waits nor fails nor emits, takes no task, no
-//! timer, no lock and no lane.
+//! timer, no lock and no lane. One that emits takes no ladder as long as its sinks have room.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use smallvec::SmallVec;
-use tidemill_core::{Captures, Context, Event, EventParts};
+use tidemill_core::{Captures, Context, Emitted, Event, EventParts};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -21,7 +21,7 @@ use tracing::warn;
 use super::age::is_expired;
 use super::attempt::{Attempted, Slot, Work};
 use super::cut::Cut;
-use super::ladder::{Climb, Climbed, Entry, Rest, Step};
+use super::ladder::{Climb, Climbed, Entry, Rest, Step, hand_in};
 use super::lanes::{LaneKey, Lanes};
 use super::route::{Execution, RouteRuntime};
 use super::stall::StallWatch;
@@ -29,11 +29,15 @@ use crate::observe::{InstanceMetrics, Outcome, Tally};
 use crate::router::Router;
 use crate::session::Status;
 use crate::session::link::{Ack, Burst, Delivery, Finished, Inbound, Link};
+use crate::sink::Ticket;
 
 /// One of so many inline events is timed, so that the histogram of handler times costs little.
 const SAMPLE_EVERY: u64 = 64;
 
 type Ladders = FuturesUnordered<Pin<Box<dyn Future<Output = Climbed> + Send>>>;
+
+/// The number of an event that the stall watch does not know.
+const UNWATCHED: u64 = u64::MAX;
 
 /// An event that has a route, without the event itself.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +81,8 @@ pub(crate) struct Dispatcher {
     /// So many of them, from the front, are known to the stall watch as waiting.
     known_waiting: usize,
     slot: Option<Slot>,
+    /// What an event emitted, for the time that it takes to hand it in.
+    emitted: Vec<Emitted>,
     done: Finished,
     tally: Tally,
     metrics: InstanceMetrics,
@@ -106,6 +112,7 @@ impl Dispatcher {
             rested: VecDeque::new(),
             known_waiting: 0,
             slot: None,
+            emitted: Vec::new(),
             done: Finished::default(),
             metrics,
             inline: 0,
@@ -249,15 +256,19 @@ impl Dispatcher {
         };
         // No waker: a future that waits is polled again, with one, as soon as its ladder is set up.
         match slot.poll(&mut TaskContext::from_waker(Waker::noop())) {
-            Poll::Ready(Attempted { result: Ok(()), mut work }) if work.cx.is_outbox_empty() => {
+            Poll::Ready(Attempted { result: Ok(()), mut work }) => {
                 if let Some(started) = sampled {
                     route.metrics.duration.observe(started.elapsed(), 1);
                 }
-                work.cx.reuse();
-                self.spare[ready.route] = Some((work, cut));
                 self.slot = Some(slot);
-                self.tally.finished(ready.route, Outcome::Handled);
-                self.done.push(ready.ack);
+                if work.cx.is_outbox_empty() {
+                    work.cx.reuse();
+                    self.spare[ready.route] = Some((work, cut));
+                    self.tally.finished(ready.route, Outcome::Handled);
+                    self.done.push(ready.ack);
+                } else {
+                    self.emit(ready, work, cut);
+                }
             }
             Poll::Ready(attempted) => {
                 self.slot = Some(slot);
@@ -267,12 +278,39 @@ impl Dispatcher {
         }
     }
 
+    /// Hands the records of an attempt that ended on the spot to their sinks. As long as these have room, that takes no
+    /// ladder.
+    fn emit(&mut self, ready: Ready, mut work: Box<Work>, cut: Arc<Cut>) {
+        self.tally.announce(ready.route, &self.routes[ready.route]);
+        let climb = self.climb_of(ready, None, UNWATCHED);
+        work.cx.take_emitted_into(&mut self.emitted);
+        let event = work.take_event();
+        let records = self.emitted.len();
+        let ticket = Arc::new(Ticket::new(records, climb, Outcome::Handled, event, work.cx.attempt(), None));
+        let waiting = hand_in(&ticket, self.emitted.drain(..));
+        if waiting.is_empty() {
+            self.hand_over(&ticket);
+            work.cx.reuse();
+            self.spare[ready.route] = Some((work, cut));
+            return;
+        }
+        let lane = work.lane.or_else(|| self.routes[ready.route].lane(ticket.event()));
+        let climb = self.new_climb(ready, lane, cut);
+        self.lanes.occupy(lane);
+        self.ladders.push(Box::pin(climb.run(Entry::Full(ticket, waiting))));
+    }
+
     fn new_climb(&mut self, ready: Ready, lane: Option<LaneKey>, cut: Arc<Cut>) -> Climb {
         let route = &self.routes[ready.route];
         self.tally.announce(ready.route, route);
+        let watched = self.stall.begin(route, cut, ready.burst.at);
+        self.climb_of(ready, lane, watched)
+    }
+
+    fn climb_of(&self, ready: Ready, lane: Option<LaneKey>, watched: u64) -> Climb {
         Climb {
-            watched: self.stall.begin(route, cut, ready.burst.at),
-            route: Arc::clone(route),
+            watched,
+            route: Arc::clone(&self.routes[ready.route]),
             ack: ready.ack,
             received: ready.burst.at,
             received_wall: ready.burst.wall,
@@ -285,7 +323,7 @@ impl Dispatcher {
         let waits = matches!(entry, Entry::Running(_));
         let lane = match &entry {
             Entry::Ended(Attempted { work, .. }) | Entry::Check(work) | Entry::Expired(work) => work.lane(),
-            Entry::Running(_) | Entry::Again(_) => cut.lane(),
+            Entry::Running(_) | Entry::Again(_) | Entry::Full(..) => cut.lane(),
         };
         let mut ladder = Box::pin(self.new_climb(ready, lane, cut).run(entry));
         if !waits && let Poll::Ready(climbed) = ladder.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
@@ -365,23 +403,29 @@ impl Dispatcher {
 
     fn settle(&mut self, climb: &Climb, step: &Step) {
         self.stall.end(climb.received, climb.watched);
-        let at = usize::from(climb.route.id);
         match step {
-            Step::Finished(outcome) => {
-                // An event whose session ended while it was handled comes again: it counts as what the broker sees.
-                let stale = self.link.is_stale(climb.ack);
-                let outcome = if stale { Outcome::Abandoned } else { *outcome };
-                climb.route.metrics.age.observe(climb.received.elapsed(), 1);
-                self.tally.finished_alone(at, outcome);
-                if stale || outcome != Outcome::Abandoned {
-                    self.done.push(climb.ack);
-                }
-            }
-            Step::InSinks(ticket) => {
-                ticket.take_over();
-                self.tally.handed_over(at);
-            }
+            Step::Finished(outcome) => self.finished(climb, *outcome),
+            Step::InSinks(ticket) => self.hand_over(ticket),
             Step::Resting(_) | Step::Rested(_) => debug_assert!(false, "it goes on"),
+        }
+    }
+
+    /// The sinks have all records of an event.
+    fn hand_over(&mut self, ticket: &Ticket) {
+        match ticket.take_over() {
+            Some(outcome) => self.finished(ticket.climb(), outcome),
+            None => self.tally.handed_over(usize::from(ticket.climb().route.id)),
+        }
+    }
+
+    fn finished(&mut self, climb: &Climb, outcome: Outcome) {
+        // An event whose session ended while it was handled comes again: it counts as what the broker sees.
+        let stale = self.link.is_stale(climb.ack);
+        let outcome = if stale { Outcome::Abandoned } else { outcome };
+        climb.route.metrics.age.observe(climb.received.elapsed(), 1);
+        self.tally.finished_alone(usize::from(climb.route.id), outcome);
+        if stale || outcome != Outcome::Abandoned {
+            self.done.push(climb.ack);
         }
     }
 

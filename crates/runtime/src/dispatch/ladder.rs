@@ -25,7 +25,7 @@ use crate::dedup::{Check, DedupKey};
 use crate::observe::Outcome;
 use crate::session::Backoff;
 use crate::session::link::{Ack, Link};
-use crate::sink::{Item, SinkHandle, Ticket};
+use crate::sink::{Item, SinkHandle, Ticket, Tried};
 
 /// An event on its ladder, without what its attempt holds.
 #[derive(Clone, Debug)]
@@ -74,6 +74,8 @@ pub(crate) enum Entry {
     Expired(Box<Work>),
     /// It has rested, and is tried again.
     Again(Box<Rest>),
+    /// Records of a successful attempt wait for room in their sinks.
+    Full(Arc<Ticket>, Vec<(SinkId, Item)>),
 }
 
 /// What stays the same over the attempts at an event.
@@ -129,6 +131,10 @@ impl Climb {
                 self.timed(Slot::new(work)).await
             }
             Entry::Expired(work) => return self.expired(&work.event, 0).await,
+            Entry::Full(ticket, waiting) => {
+                self.wait_for_room(waiting).await;
+                return Step::InSinks(ticket);
+            }
             Entry::Again(rest) => {
                 let mut work = rest.work;
                 tries = rest.tries;
@@ -273,22 +279,17 @@ impl Climb {
         waiter: Option<oneshot::Sender<Outcome>>,
     ) -> Arc<Ticket> {
         let ticket = self.ticket(emitted.len(), Outcome::Handled, event, attempts, waiter);
-        let mut filler = Filler::new(&self.route, ticket.event(), self.received_wall);
-        for emitted in emitted {
-            let (sink, record) = filler.fill(emitted);
-            let sink = match sink {
-                SinkId::PUBLISH => &self.route.publish,
-                SinkId(at) => {
-                    self.route.emits.note(usize::from(at));
-                    &self.route.sinks[usize::from(at)]
-                }
-            };
-            if sink.send(Item::new(record, Arc::clone(&ticket))).await.is_err() {
+        self.wait_for_room(hand_in(&ticket, emitted)).await;
+        ticket
+    }
+
+    async fn wait_for_room(&self, waiting: Vec<(SinkId, Item)>) {
+        for (sink, item) in waiting {
+            if self.route.sink(sink).send(item).await.is_err() {
                 // The engine ends only when the worker is forced to stop. The ticket reports the event as abandoned.
-                break;
+                return;
             }
         }
-        ticket
     }
 
     async fn expired(&self, event: &Event, attempts: u32) -> Step {
@@ -338,6 +339,34 @@ impl Climb {
     ) -> Arc<Ticket> {
         Arc::new(Ticket::new(records, self.clone(), outcome, event, attempts, waiter))
     }
+}
+
+/// Hands the records of an attempt in, in their order, as far as there is room for them. Those that have to wait for it
+/// come back.
+pub(super) fn hand_in(ticket: &Arc<Ticket>, emitted: impl IntoIterator<Item = Emitted>) -> Vec<(SinkId, Item)> {
+    let climb = ticket.climb();
+    let mut filler = None;
+    let mut waiting = Vec::new();
+    for emitted in emitted {
+        let (sink, record) = match emitted.sink {
+            // It says all by itself.
+            SinkId::PUBLISH => (emitted.sink, emitted.record),
+            _ => filler
+                .get_or_insert_with(|| Filler::new(&climb.route, ticket.event(), climb.received_wall))
+                .fill(emitted),
+        };
+        let item = Item::new(record, Arc::clone(ticket));
+        if !waiting.is_empty() {
+            waiting.push((sink, item));
+            continue;
+        }
+        match climb.route.sink(sink).try_send(item) {
+            Tried::In => {}
+            Tried::Full(item) => waiting.push((sink, item)),
+            Tried::Closed => break,
+        }
+    }
+    waiting
 }
 
 enum Decision {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tidemill_core::{Event, Handler, Scope};
+use tidemill_core::{Event, Handler, Scope, SinkId};
 
 use super::age::AgeLimit;
 use super::fill::RecordKey;
@@ -86,6 +86,17 @@ pub(crate) struct RouteRuntime {
 }
 
 impl RouteRuntime {
+    /// Where records for this sink are handed in.
+    pub(super) fn sink(&self, sink: SinkId) -> &SinkHandle {
+        match sink {
+            SinkId::PUBLISH => &self.publish,
+            SinkId(at) => {
+                self.emits.note(usize::from(at));
+                &self.sinks[usize::from(at)]
+            }
+        }
+    }
+
     /// The lane of an event of this route; `None` where no order is kept.
     #[inline]
     pub(crate) fn lane(&self, event: &Event) -> Option<LaneKey> {

@@ -66,7 +66,7 @@ pub use failed::AttemptFailed;
 pub use func::{FromFn, Next, from_fn};
 pub use layered::Layered;
 pub use load_control::LoadControlLayer;
-pub(crate) use rate_limit::TokioClock;
+pub(crate) use rate_limit::Gate;
 pub use rate_limit::{Rate, RateLimitLayer};
 pub use service::{HandlerLayer, HandlerService, Stack};
 pub use trace::TraceLayer;

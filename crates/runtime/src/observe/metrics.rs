@@ -1,7 +1,7 @@
 //! The metrics by name. Every handle is resolved when the worker is built; at work only handles are touched.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prometheus::{
@@ -10,6 +10,7 @@ use prometheus::{
 };
 use tokio::time::Instant;
 
+use super::Oldest;
 use super::histogram::{BurstHistogram, HistogramFamily};
 use crate::worker::{Attempts, ScaledBy};
 
@@ -327,9 +328,8 @@ impl RouteMetrics {
 pub(crate) struct Busy {
     running: AtomicUsize,
     queued: AtomicUsize,
-    /// When the event was received that has waited longest, in milliseconds after `base`, plus 1; 0: none waits.
-    oldest: AtomicU64,
-    base: OnceLock<Instant>,
+    /// Of the events that are on their ladders.
+    oldest: Oldest,
 }
 
 impl Busy {
@@ -341,18 +341,9 @@ impl Busy {
         self.queued.load(Ordering::Relaxed)
     }
 
-    fn set_oldest(&self, since: Option<Instant>) {
-        let base = *self.base.get_or_init(Instant::now);
-        let millis = |since: Instant| u64::try_from(since.saturating_duration_since(base).as_millis()).unwrap_or(0) + 1;
-        self.oldest.store(since.map_or(0, millis), Ordering::Relaxed);
-    }
-
     /// How long the oldest event has waited that is on its ladder.
     pub(crate) fn oldest_age(&self) -> Duration {
-        match (self.oldest.load(Ordering::Relaxed), self.base.get()) {
-            (0, _) | (_, None) => Duration::ZERO,
-            (millis, Some(base)) => base.elapsed().saturating_sub(Duration::from_millis(millis - 1)),
-        }
+        self.oldest.age()
     }
 }
 
@@ -383,7 +374,7 @@ impl InstanceMetrics {
     }
 
     pub(crate) fn set_busy(&self, running: usize, queued: usize, oldest: Option<Instant>) {
-        self.busy.set_oldest(oldest);
+        self.busy.oldest.set(oldest);
         self.busy.running.store(running, Ordering::Relaxed);
         self.busy.queued.store(queued, Ordering::Relaxed);
     }

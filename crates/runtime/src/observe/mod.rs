@@ -6,10 +6,12 @@
 mod gauges;
 mod histogram;
 mod metrics;
+mod oldest;
 mod rarely;
 mod tally;
 
 pub(crate) use gauges::{Gauges, Snapshot};
 pub(crate) use metrics::{Busy, InstanceMetrics, Metrics, Outcome, RouteMetrics, SinkMetrics};
+pub(crate) use oldest::Oldest;
 pub(crate) use rarely::Rarely;
 pub(crate) use tally::Tally;

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::Membership;
 use crate::config::Config;
-use crate::sink::Pace;
+use crate::layer::Gate;
 
 /// Each whole one of so many bytes costs a unit of the platform's rate, beside the unit of the publication itself.
 const UNIT: usize = 4096;
@@ -23,7 +23,7 @@ const MOST: usize = 1 + MAX_PAYLOAD / UNIT;
 #[derive(Debug)]
 pub(crate) struct Guard {
     publishing: Publishing,
-    pace: Option<Pace>,
+    pace: Option<Gate>,
     warned: AtomicBool,
 }
 
@@ -31,7 +31,11 @@ impl Guard {
     pub(crate) fn new(membership: &Membership, config: &Config) -> Self {
         let rate = config.platform.publish_units_per_second;
         let burst = rate.max(u32::try_from(MOST).unwrap_or(u32::MAX));
-        Self { publishing: membership.publishing(), pace: Pace::new(rate, burst), warned: AtomicBool::new(false) }
+        Self {
+            publishing: membership.publishing(),
+            pace: Gate::per_second(rate, burst),
+            warned: AtomicBool::new(false),
+        }
     }
 
     /// Judges a publication and makes of it what the platform would.
@@ -53,7 +57,7 @@ impl Guard {
     pub(crate) async fn pass(&self, publication: &Publication) {
         if let Some(pace) = &self.pace {
             let size = counted_size(publication.payload.len(), publication.topic.as_bytes().len());
-            pace.pass(1 + size / UNIT).await;
+            pace.pass_many(1 + size / UNIT).await;
         }
     }
 }

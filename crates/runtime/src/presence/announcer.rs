@@ -23,8 +23,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// How long the broker may take to hear that the worker has gone.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// A connection that ends so often while one message waits was ended over that message.
-const SESSIONS: u64 = 4;
 
 /// See the module's description.
 #[derive(Clone, Debug)]
@@ -143,12 +141,7 @@ impl Announcer {
         let mut said: Option<Said> = None;
         loop {
             let (presence, saying) = self.look(said.as_ref());
-            let publishing = publisher.publish(self.publication(self.text(&presence)));
-            let published = tokio::select! {
-                published = publishing => published,
-                () = thrown_out(publisher) => return "it ends the connection each time".to_owned(),
-            };
-            match published {
+            match publisher.publish(self.publication(self.text(&presence))).await {
                 Ok(()) => {}
                 // What there is to know stands in the error of the connection.
                 Err(PublishError::Closed) => {
@@ -168,17 +161,6 @@ impl Announcer {
                     break;
                 }
             }
-        }
-    }
-}
-
-/// Ready when the connection was lost over and over.
-async fn thrown_out(publisher: &Publisher) {
-    let until = publisher.sessions() + SESSIONS;
-    let mut phase = publisher.phases();
-    while publisher.sessions() < until {
-        if phase.changed().await.is_err() {
-            std::future::pending::<()>().await;
         }
     }
 }

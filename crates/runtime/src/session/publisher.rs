@@ -47,7 +47,7 @@ impl Publisher {
     /// connects by itself, and again whenever the connection is lost.
     ///
     /// # Errors
-    /// Everything that is wrong with the settings of `mqtt`.
+    /// Everything that is wrong with the settings of `mqtt` and the files that they name, all at once.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -67,6 +67,7 @@ impl Publisher {
 
     fn connect(config: &Config, id: String) -> Result<Self, BuildError> {
         let wrong = |problem: ConfigProblem| BuildError::of(vec![problem]);
+        config.check_publishing().map_err(|errors| BuildError::of(errors.into_problems()))?;
         let connector = UrlConnector::new(&config.mqtt)
             .map_err(|error| wrong(ConfigProblem::new("mqtt.url", report(&error), "see the message")))?;
         let options = ConnectOptions::new(config, String::new()).for_publisher(id);
@@ -162,14 +163,14 @@ impl Publisher {
         Ok(started)
     }
 
-    /// How the connection's phase changes.
-    pub(crate) fn phases(&self) -> watch::Receiver<Phase> {
-        self.status.watch()
-    }
-
     /// How many sessions there have been.
     pub(crate) fn sessions(&self) -> u64 {
         self.status.epoch()
+    }
+
+    /// Whether there is a session.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.status.phase() == Phase::Ready
     }
 
     /// Whether the connection has ended for good.
@@ -221,6 +222,19 @@ mod tests {
         async fn connect(&self) -> Result<BoxStream, SessionError> {
             std::future::pending().await
         }
+    }
+
+    #[tokio::test]
+    async fn everything_that_is_wrong_with_its_settings_is_told_at_once_and_what_is_a_workers_is_not() {
+        let mut config = Config::default();
+        (config.mqtt.url, config.mqtt.window) = ("http://h".to_owned(), 0);
+        config.mqtt.password_file = Some("/nowhere/password".into());
+        let error = Publisher::start_with(&config, "p").unwrap_err();
+        let keys: Vec<_> = error.problems().iter().map(ConfigProblem::key).collect();
+        assert_eq!(keys, ["mqtt.password_file", "mqtt.url", "mqtt.window"]);
+        let mut config = Config { instances: 7.into(), ..Config::default() };
+        config.mqtt.session_expiry = Duration::from_secs(60);
+        assert!(Publisher::start_with(&config, "p").is_ok());
     }
 
     #[tokio::test(start_paused = true)]

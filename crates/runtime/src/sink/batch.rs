@@ -15,6 +15,8 @@ pub(super) struct Owed {
     pub(super) bytes: u32,
     /// When its event arrived.
     pub(super) received: Instant,
+    /// How often the dead-letter destination has refused it.
+    pub(super) refusals: u32,
 }
 
 /// Records that are written together.
@@ -61,8 +63,8 @@ impl IntoIterator for Batch {
 
     fn into_iter(self) -> Self::IntoIter {
         let item: fn((Record, Owed)) -> Item = |(record, owed)| {
-            let Owed { ticket, bytes, received } = owed;
-            Item { record, ticket, bytes, received }
+            let Owed { ticket, bytes, received, refusals } = owed;
+            Item { record, ticket, bytes, received, refusals }
         };
         self.records.into_iter().zip(self.owed).map(item)
     }
@@ -73,8 +75,8 @@ impl FromIterator<Item> for Batch {
         let items = items.into_iter();
         let count = items.size_hint().0;
         let mut batch = Self { records: Vec::with_capacity(count), owed: Vec::with_capacity(count) };
-        for Item { record, ticket, bytes, received } in items {
-            batch.push(record, Owed { ticket, bytes, received });
+        for Item { record, ticket, bytes, received, refusals } in items {
+            batch.push(record, Owed { ticket, bytes, received, refusals });
         }
         batch
     }

@@ -1,6 +1,6 @@
 //! The engine's loop: takes what comes, sends batches off, and keeps the books of what is under way.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
 use std::pin::Pin;
@@ -18,11 +18,11 @@ use super::batch::Batch;
 use super::batcher::{BatchLimits, Batcher, Leave};
 use super::breaker::Breaker;
 use super::flight::{Airline, Landed};
-use super::pace::Pace;
 use super::queue::{Queue, SinkHandle, queue};
 use super::state::SinkState;
 use super::ticket::Item;
 use crate::config::SinkSettings;
+use crate::layer::Gate;
 
 /// What a sink gets to close.
 const LAST_CALL: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ pub(crate) struct SinkEngine {
     unreported: Vec<Batch>,
     /// Refused by the dead-letter destination, and when they are put to it again: beside the flights, so that they hold
     /// up nothing (G11).
-    refused: VecDeque<(Instant, Batch)>,
+    refused: BTreeMap<Instant, Batch>,
     force: CancellationToken,
 }
 
@@ -55,7 +55,7 @@ impl SinkEngine {
     ) -> (Self, SinkHandle) {
         let (handle, queue) = queue(&settings, state.metrics.clone());
         let burst = if settings.burst == 0 { settings.max_batch_records } else { settings.burst };
-        let pace = Pace::new(settings.max_rate, burst);
+        let pace = Gate::per_second(settings.max_rate, burst);
         let mut records = settings.max_batch_records.min(settings.queue_records).max(1);
         if pace.is_some() {
             records = records.min(burst);
@@ -75,7 +75,7 @@ impl SinkEngine {
             queue,
             under_way: Vec::new(),
             unreported: Vec::new(),
-            refused: VecDeque::new(),
+            refused: BTreeMap::new(),
             force,
         };
         (engine, handle)
@@ -116,7 +116,7 @@ impl SinkEngine {
             if ended && flights.is_empty() && self.batcher.is_empty() && self.refused.is_empty() {
                 return;
             }
-            let again = self.refused.front().map(|(at, _)| *at);
+            let again = self.refused.keys().next().copied();
             let due = self.batcher.next_due().into_iter().chain(again).min();
             tokio::select! {
                 Some(landed) = flights.next(), if !flights.is_empty() => self.land(landed),
@@ -142,8 +142,8 @@ impl SinkEngine {
     /// Puts into the batcher what waits, and what has rested. `true` when no more will come.
     fn take_in(&mut self, incoming: &mut Vec<Item>) -> bool {
         let now = Instant::now();
-        while let Some((_, batch)) = self.refused.pop_front_if(|(at, _)| *at <= now) {
-            incoming.extend(batch);
+        while let Some(due) = self.refused.first_entry().filter(|due| *due.key() <= now) {
+            incoming.extend(due.remove());
             self.push(incoming, now);
         }
         let ended = self.queue.take(incoming);
@@ -170,7 +170,11 @@ impl SinkEngine {
         self.batcher.landed(partition);
         self.unreported.push(landed.written);
         if landed.stuck.len() > 0 {
-            self.refused.push_back((Instant::now() + self.airline.settings.max_delay, landed.stuck));
+            let now = Instant::now();
+            for (record, owed) in landed.stuck.records.into_iter().zip(landed.stuck.owed) {
+                let due = now + self.airline.rest(owed.refusals);
+                self.refused.entry(due).or_default().push(record, owed);
+            }
         }
         if let Some(at) = self.under_way.iter().position(|other| *other == oldest) {
             self.under_way.swap_remove(at);
@@ -185,7 +189,7 @@ impl SinkEngine {
 
     fn show_load(&self) {
         let fronts = self.batcher.fronts().map(|item| item.received);
-        let resting = self.refused.iter().filter_map(|(_, batch)| batch.oldest());
+        let resting = self.refused.values().filter_map(Batch::oldest);
         let oldest = fronts.chain(resting).chain(self.under_way.iter().copied().flatten()).min();
         self.airline.state.set_load(self.under_way.len(), oldest);
     }

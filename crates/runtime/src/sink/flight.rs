@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tidemill_core::topic::TopicName;
 use tidemill_core::{Rejection, Sink, SinkError, SinkErrorKind, report};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::batch::Batch;
 use super::breaker::Breaker;
-use super::pace::Pace;
 use super::queue::{Queue, SinkHandle};
 use super::state::SinkState;
 use super::ticket::{Item, Reports};
 use crate::config::SinkSettings;
+use crate::layer::Gate;
 use crate::session::Backoff;
 
 /// However long a target asks to be left alone: an hour without a try helps nobody.
@@ -30,7 +31,7 @@ pub(super) struct Airline {
     pub(super) settings: SinkSettings,
     pub(super) state: Arc<SinkState>,
     pub(super) breaker: Breaker,
-    pub(super) pace: Option<Pace>,
+    pub(super) pace: Option<Gate>,
     pub(super) queue: Arc<Queue>,
     /// Where events of refused records go; `None` for the dead-letter destination itself.
     pub(super) dead_letters: Option<SinkHandle>,
@@ -53,6 +54,12 @@ enum Answer {
 }
 
 impl Airline {
+    /// How long a record rests that the dead-letter destination has refused so often.
+    pub(super) fn rest(&self, refusals: u32) -> Duration {
+        let factor = 1_u32.checked_shl(refusals.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.settings.max_delay.saturating_mul(factor).min(LONGEST_REST)
+    }
+
     /// Brings a batch to its end.
     pub(super) async fn fly(&self, batch: Batch) -> Landed {
         let mut parts = vec![batch];
@@ -91,7 +98,7 @@ impl Airline {
                 turn = self.breaker.turn().await;
             }
             if let Some(pace) = &self.pace {
-                pace.pass(part.len()).await;
+                pace.pass_many(part.len()).await;
             }
             if failed {
                 metrics.retries.inc();
@@ -212,11 +219,24 @@ impl Airline {
         }
         // First, so that they do not wait for the dead letters.
         self.written(&written);
-        metrics.rejected.inc_by(refused.len() as u64);
-        for (record, owed, reason) in refused {
+        for (record, mut owed, reason) in refused {
+            let name = &*self.state.name;
+            if owed.refusals == 0 {
+                metrics.rejected.inc();
+            }
             let Some(destination) = &self.dead_letters else {
-                error!(sink = &*self.state.name, reason, "the dead-letter destination refuses an event");
+                match owed.refusals {
+                    0 => error!(
+                        sink = name,
+                        topic = record.topic.as_ref().map(TopicName::as_str),
+                        reason,
+                        "the dead-letter destination refuses an event, which stays unfinished; it is tried again, ever \
+                         more rarely, and this is said once"
+                    ),
+                    refusals => debug!(sink = name, refusals, reason, "the dead-letter destination still refuses"),
+                }
                 self.state.failed(reason, false);
+                owed.refusals = owed.refusals.saturating_add(1);
                 stuck.push(record, owed);
                 continue;
             };

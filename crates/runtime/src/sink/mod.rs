@@ -19,7 +19,6 @@ mod engine;
 mod flight;
 mod mqtt;
 mod open;
-mod pace;
 mod queue;
 mod rig;
 mod state;
@@ -28,9 +27,7 @@ mod ticket;
 pub(crate) use engine::SinkEngine;
 pub use mqtt::MqttSink;
 pub(crate) use open::open;
-#[cfg(feature = "platform")]
-pub(crate) use pace::Pace;
-pub(crate) use queue::SinkHandle;
+pub(crate) use queue::{SinkHandle, Tried};
 pub use rig::SinkRig;
 pub(crate) use state::SinkState;
 pub use state::SinkStatus;

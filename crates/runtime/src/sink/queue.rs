@@ -59,11 +59,27 @@ impl Drop for Outside<'_> {
     }
 }
 
+/// Whether a record was handed in.
+#[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "it lives for a moment, on the stack")]
-enum Tried {
+pub(crate) enum Tried {
+    /// It was.
     In,
+    /// There is no room now, or others wait for it.
     Full(Item),
+    /// The engine has ended.
     Closed,
+}
+
+/// Who hands a record in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    /// The first of those that wait.
+    HoldsTurn,
+    /// One that waits, if there is no room, and counts as outside from then on.
+    Waits,
+    /// One that does something else if there is no room.
+    Asks,
 }
 
 impl Queue {
@@ -89,8 +105,8 @@ impl Queue {
         self.metrics.queue_bytes.set(i64::try_from(state.bytes).unwrap_or(i64::MAX));
     }
 
-    /// Hands an item in if there is room; one that does not hold the turn counts as outside from then on if there is none.
-    fn try_enter(&self, item: Item, holds_turn: bool) -> Tried {
+    /// Hands an item in if there is room.
+    fn try_enter(&self, item: Item, who: Who) -> Tried {
         let is_first = {
             let mut state = self.state();
             if state.closed {
@@ -98,8 +114,8 @@ impl Queue {
             }
             let bytes = state.bytes + u64::from(item.bytes);
             let fits = state.records < self.max_records && bytes <= u64::from(self.max_bytes);
-            if !fits || (state.outside > 0 && !holds_turn) {
-                state.outside += usize::from(!holds_turn);
+            if !fits || (state.outside > 0 && who != Who::HoldsTurn) {
+                state.outside += usize::from(who == Who::Waits);
                 return Tried::Full(item);
             }
             state.records += 1;
@@ -115,7 +131,7 @@ impl Queue {
     }
 
     async fn enter(&self, item: Item) -> Result<(), Ended> {
-        let mut item = match self.try_enter(item, false) {
+        let mut item = match self.try_enter(item, Who::Waits) {
             Tried::In => return Ok(()),
             Tried::Closed => return Err(Ended),
             Tried::Full(item) => item,
@@ -123,7 +139,7 @@ impl Queue {
         let _outside = Outside(self);
         let _turn = self.turn.acquire().await.map_err(|_| Ended)?;
         loop {
-            item = match self.try_enter(item, true) {
+            item = match self.try_enter(item, Who::HoldsTurn) {
                 Tried::In => return Ok(()),
                 Tried::Closed => return Err(Ended),
                 Tried::Full(item) => item,
@@ -196,6 +212,13 @@ impl SinkHandle {
         let queue = &self.0.0;
         item.bytes = item.bytes.min(queue.max_bytes);
         queue.enter(item).await
+    }
+
+    /// Hands a record in if there is room for it now.
+    pub(crate) fn try_send(&self, mut item: Item) -> Tried {
+        let queue = &self.0.0;
+        item.bytes = item.bytes.min(queue.max_bytes);
+        queue.try_enter(item, Who::Asks)
     }
 }
 

@@ -135,9 +135,10 @@ impl SinkRig {
             });
             let climb = Climb { ack: Ack::Number(self.next), ..self.climb.clone() };
             let emitted = vec![Emitted { sink: SinkId(0), record: Record::new(event.payload().clone()) }];
-            climb.hand_in(event, emitted, 1, None).await.take_over();
+            // It may be written by now, of which nobody else is told then.
+            let is_written = climb.hand_in(event, emitted, 1, None).await.take_over().is_some();
             self.next += 1;
-            self.unfinished += 1;
+            self.unfinished += usize::from(!is_written);
         }
         self.take();
     }

@@ -1,13 +1,13 @@
 //! What a sink shows of itself: to the admin server, to the kill switch, to metrics.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::observe::SinkMetrics;
+use crate::observe::{Oldest, SinkMetrics};
 
 /// Shared by a sink's engine and everyone who looks.
 #[derive(Debug)]
@@ -19,9 +19,8 @@ pub(crate) struct SinkState {
     broken: AtomicBool,
     misconfigured: AtomicBool,
     in_flight: AtomicUsize,
-    /// When the oldest event arrived whose records are here, in milliseconds after `base`, plus 1; 0: there are none.
-    oldest: AtomicU64,
-    base: OnceLock<Instant>,
+    /// Of the events whose records are here.
+    oldest: Oldest,
     last_error: Mutex<Option<String>>,
 }
 
@@ -35,8 +34,7 @@ impl SinkState {
             broken: AtomicBool::new(false),
             misconfigured: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
-            oldest: AtomicU64::new(0),
-            base: OnceLock::new(),
+            oldest: Oldest::default(),
             last_error: Mutex::default(),
         }
     }
@@ -67,18 +65,13 @@ impl SinkState {
     }
 
     pub(super) fn set_load(&self, in_flight: usize, oldest: Option<Instant>) {
-        let base = *self.base.get_or_init(Instant::now);
-        let millis = |at: Instant| u64::try_from(at.saturating_duration_since(base).as_millis()).unwrap_or(0) + 1;
-        self.oldest.store(oldest.map_or(0, millis), Ordering::Relaxed);
+        self.oldest.set(oldest);
         self.in_flight.store(in_flight, Ordering::Relaxed);
     }
 
     /// Age of the oldest event whose records are here.
     pub(crate) fn oldest_age(&self) -> Duration {
-        match (self.oldest.load(Ordering::Relaxed), self.base.get()) {
-            (0, _) | (_, None) => Duration::ZERO,
-            (millis, Some(base)) => base.elapsed().saturating_sub(Duration::from_millis(millis - 1)),
-        }
+        self.oldest.age()
     }
 
     /// Why the worker should not be called ready on account of this sink.

@@ -1,6 +1,6 @@
 //! Tickets: which records an event still waits for.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemill_core::{Event, Record};
@@ -20,15 +20,26 @@ pub(crate) struct Item {
     pub(crate) bytes: u32,
     /// When the event arrived: here, so that nobody reaches for the ticket before its record is written.
     pub(crate) received: Instant,
+    /// How often the dead-letter destination has refused it.
+    pub(super) refusals: u32,
 }
 
 impl Item {
     pub(crate) fn new(record: Record, ticket: Arc<Ticket>) -> Self {
         let bytes = u32::try_from(record.size_bytes()).unwrap_or(u32::MAX);
         let received = ticket.climb.received;
-        Self { record, ticket, bytes, received }
+        Self { record, ticket, bytes, received, refusals: 0 }
     }
 }
+
+/// The event is its ladder's: it counts it when it is cut, and is told the outcome when it hands the event over (G9).
+const LADDER: u8 = 0;
+/// The ladder is over, and the event is its ticket's.
+const SINKS: u8 = 1;
+/// All records were written before the ladder handed the event over: it was handled...
+const HANDLED: u8 = 2;
+/// ... or dead-lettered.
+const DEAD_LETTERED: u8 = 3;
 
 /// Shared by all records of one event.
 #[derive(Debug)]
@@ -39,8 +50,8 @@ pub(crate) struct Ticket {
     /// How many attempts it took.
     attempts: u32,
     dead_lettered: AtomicBool,
-    /// Whether it counts the event as abandoned when it is lost. Until then the event is its ladder's to count (G9).
-    counts: AtomicBool,
+    /// Whose the event is to count and to report: one of [`LADDER`], [`SINKS`] and an outcome.
+    owner: AtomicU8,
     /// Told the outcome instead of the session and the metrics: the event's ladder still has something to do.
     waiter: Mutex<Option<oneshot::Sender<Outcome>>>,
 }
@@ -62,14 +73,24 @@ impl Ticket {
             event,
             attempts,
             dead_lettered: AtomicBool::new(outcome == Outcome::DeadLettered),
-            counts: AtomicBool::new(false),
+            owner: AtomicU8::new(LADDER),
             waiter: Mutex::new(waiter),
         }
     }
 
-    /// The ladder is over and all records are handed in: from now on the event is this ticket's to count.
-    pub(crate) fn take_over(&self) {
-        self.counts.store(true, Ordering::Release);
+    /// The ladder is over and all records are handed in: from now on the event is this ticket's to count, unless they
+    /// were written by now. Then this is the outcome, which the ladder counts and reports.
+    pub(crate) fn take_over(&self) -> Option<Outcome> {
+        match self.owner.compare_exchange(LADDER, SINKS, Ordering::AcqRel, Ordering::Acquire) {
+            Err(HANDLED) => Some(Outcome::Handled),
+            Err(DEAD_LETTERED) => Some(Outcome::DeadLettered),
+            _ => None,
+        }
+    }
+
+    /// The event on its ladder.
+    pub(crate) fn climb(&self) -> &Climb {
+        &self.climb
     }
 
     /// The event.
@@ -105,6 +126,10 @@ impl Ticket {
         if let Some(waiter) = self.waiter.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // A ladder that is gone was abandoned, and counted as such.
             let _ = waiter.send(outcome);
+            return;
+        }
+        let over = if outcome == Outcome::DeadLettered { DEAD_LETTERED } else { HANDLED };
+        if self.owner.compare_exchange(LADDER, over, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             return;
         }
         // What is written is written, but the broker will deliver the event again.
@@ -185,7 +210,7 @@ impl Drop for Reports {
 impl Drop for Ticket {
     fn drop(&mut self) {
         // A waiter is told by the loss of its sender.
-        if *self.remaining.get_mut() > 0 && *self.counts.get_mut() {
+        if *self.remaining.get_mut() > 0 && *self.owner.get_mut() == SINKS {
             // Counted, but not reported to the session: nothing of it may be acknowledged.
             self.climb.route.metrics.finished(Outcome::Abandoned, 1);
         }

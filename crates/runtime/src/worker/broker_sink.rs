@@ -12,13 +12,12 @@ use async_trait::async_trait;
 use serde_json::json;
 use tidemill_core::topic::TopicName;
 use tidemill_core::{Properties, Publication, Record, Rejection, Sink, SinkError};
-use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use crate::config::MqttVersion;
 use crate::dispatch::{LessOf, hex, shortened_dead_letter};
 use crate::observe::Rarely;
-use crate::session::{PublishError, Publisher, Receipt};
+use crate::session::{PublishError, Publisher, Receipt, Settled};
 
 /// A publishing connection that starts when it is first needed, shared by the sinks that need one.
 pub(super) struct LazyPublisher {
@@ -146,9 +145,11 @@ impl BrokerSink {
                 "the broker cannot take a dead letter as it is; a part of it is left out"
             );
             let publication = self.admitted(&short).await.map_err(|_| PublishError::Invalid("a part"))?;
-            match answer(publisher, publisher.start(publication).await?).await {
-                Err(error) if error.is_about_content() => refusal = error,
-                outcome => return outcome,
+            let settled = publish_all(publisher, vec![publication]).await?;
+            match settled.failed.into_iter().next() {
+                Some((_, error)) if error.is_about_content() => refusal = error,
+                Some((_, error)) => return Err(error),
+                None => return Ok(Receipt { no_subscribers: !settled.unheard.is_empty() }),
             }
         }
         Err(refusal)
@@ -184,23 +185,19 @@ fn told<'a>(letter: &'a Record, name: &str) -> &'a str {
     letter.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
 }
 
-/// Waits until the publisher says how a publication ended. It keeps what it was given and sends it again by itself:
-/// giving up here, to be asked to write the same once more, would only publish it twice.
-async fn answer(
-    publisher: &Publisher,
-    mut done: oneshot::Receiver<Result<Receipt, PublishError>>,
-) -> Result<Receipt, PublishError> {
+/// Hands publications over and waits until the broker has answered each. The publisher keeps what it was given and sends
+/// it again by itself: giving up here, to be asked to write the same once more, would only publish it twice.
+async fn publish_all(publisher: &Publisher, publications: Vec<Publication>) -> Result<Settled, PublishError> {
+    let mut started = publisher.start_many(publications).await?;
     loop {
-        match tokio::time::timeout(PATIENCE, &mut done).await {
-            Ok(outcome) => return outcome.unwrap_or(Err(PublishError::Closed)),
-            Err(_) => warn_late(publisher),
+        match tokio::time::timeout(PATIENCE, started.settled()).await {
+            Ok(settled) => return Ok(settled),
+            Err(_) => {
+                let error = publisher.last_error();
+                warn!(error, "the broker has not taken a dead letter or publication yet; waiting for it");
+            }
         }
     }
-}
-
-fn warn_late(publisher: &Publisher) {
-    let error = publisher.last_error();
-    warn!(error, "the broker has not taken a dead letter or publication yet; waiting for it");
 }
 
 #[async_trait]
@@ -220,15 +217,7 @@ impl Sink for BrokerSink {
                 Err(reason) => rejections.push(Rejection { index, reason }),
             }
         }
-        let mut started = publisher.start_many(publications).await.map_err(SinkError::unavailable)?;
-        // The publisher keeps what it was given and sends it again by itself: giving up here, to be asked to write the
-        // same once more, would only publish it twice.
-        let settled = loop {
-            match tokio::time::timeout(PATIENCE, started.settled()).await {
-                Ok(settled) => break settled,
-                Err(_) => warn_late(&publisher),
-            }
-        };
+        let settled = publish_all(&publisher, publications).await.map_err(SinkError::unavailable)?;
         // What handlers publish may well be for nobody.
         let letters = settled.unheard.iter().map(|at| &batch[sources[*at]]);
         for letter in letters.filter(|record| record.publication.is_none()) {

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use super::identity::Identity;
 use super::signal::Hangups;
 use super::state::Shared;
-use crate::config::{Config, FileWatch};
+use crate::config::{Config, Content, FileWatch};
 use crate::profile;
 
 /// A file that stays the same for so long is not being written.
@@ -21,7 +21,12 @@ const SETTLED: Duration = Duration::from_millis(200);
 /// Watches the file for ever. Dropping the future leaves everything as it stands.
 pub(super) async fn watch(config: &Config, shared: &Shared) {
     let every = config.reload.every;
-    let Some(file) = FileWatch::new(config).filter(|_| !every.is_zero()) else {
+    let given = config.clone();
+    let watched = match every.is_zero() {
+        true => None,
+        false => spawn_blocking(move || FileWatch::new(&given)).await.ok().flatten(),
+    };
+    let Some(file) = watched else {
         return std::future::pending().await;
     };
     // More instances may have longer IDs.
@@ -32,8 +37,8 @@ pub(super) async fn watch(config: &Config, shared: &Shared) {
             () = sleep(every) => false,
             () = hangups.next() => true,
         };
-        let mut text = read(&file).await;
-        if !file.is_new(text.as_ref()) {
+        let Some(mut content) = read(&file).await else { continue };
+        if !file.is_new(&content) {
             if asked {
                 info!(file = %file.path().display(), "configuration file has not changed");
             }
@@ -41,14 +46,14 @@ pub(super) async fn watch(config: &Config, shared: &Shared) {
         }
         loop {
             sleep(SETTLED).await;
-            let again = read(&file).await;
-            if again == text {
+            let Some(again) = read(&file).await else { continue };
+            if again == content {
                 break;
             }
-            text = again;
+            content = again;
         }
         let taken = spawn_blocking(move || {
-            let change = file.take(text);
+            let change = file.take(content);
             (file, change)
         });
         let Ok((back, change)) = taken.await else {
@@ -82,7 +87,7 @@ pub(super) async fn watch(config: &Config, shared: &Shared) {
     }
 }
 
-async fn read(file: &FileWatch) -> Option<String> {
-    let path = file.path().to_owned();
-    spawn_blocking(move || FileWatch::read(&path)).await.ok().flatten()
+/// `None` when the runtime is about to end.
+async fn read(file: &FileWatch) -> Option<Content> {
+    spawn_blocking(file.reading()).await.ok()
 }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tidemill_core::{Handler, Sink, report};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
@@ -115,7 +116,8 @@ impl Worker {
     /// is cut, within `drain.force`; with [`shutdown_signal`](crate::shutdown_signal) a second signal cuts it at once.
     ///
     /// A handler that blocks its thread cannot be cut. This ends without it all the same, but a Tokio runtime that is
-    /// dropped waits for its threads: end the program with `std::process::exit`, as with [`RunError::exit_code`].
+    /// dropped waits for its threads: end the program with `std::process::exit`, as with [`RunError::exit_code`]. Without
+    /// such handlers return [`Exit`](crate::Exit) from `main`.
     ///
     /// Not cancel-safe: dropping the future ends everything at once. Nothing is acknowledged wrongly then, but what was
     /// unfinished comes again.
@@ -245,10 +247,15 @@ impl Worker {
                 },
                 () = ending.leaving() => Ok(false),
             };
-            for opened in &self.sinks[..at] {
-                if !matches!(timeout_at(Instant::now() + LAST_CALL, opened.sink.close()).await, Ok(Ok(()))) {
+            ending.leave();
+            let closing = join_all(self.sinks[..at].iter().map(|opened| async {
+                if !matches!(timeout(LAST_CALL, opened.sink.close()).await, Ok(Ok(()))) {
                     warn!(sink = &*opened.name, "sink could not be closed");
                 }
+            }));
+            tokio::select! {
+                _ = closing => {}
+                () = ending.after(share::CLOSE) => warn!("a sink takes too long to close and is cut"),
             }
             return end;
         }

@@ -1,7 +1,11 @@
-//! The signals that ask a process to end. The library installs no signal handler unless this is called.
+//! The signals that a process listens to.
 //!
-//! The first asks to leave without loss, the second to end at once, and the third is the system's: it ends the process
-//! as if no handler had ever been there.
+//! SIGINT and SIGTERM ask it to end; nobody listens to them unless [`shutdown_signal`] is called. The first asks to leave
+//! without loss, the second to end at once, and the third is the system's: it ends the process as if no handler had ever
+//! been there.
+//!
+//! SIGHUP asks to read the configuration file again. A worker listens to it by itself, while it runs, if it watches a
+//! file and is not at a terminal; in any other process SIGHUP ends it, as the system has it.
 
 use std::fmt;
 use std::future::Future;

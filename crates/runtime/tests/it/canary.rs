@@ -14,16 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::*;
 
-#[derive(Clone, Debug)]
-struct Direct(Arc<Broker>);
-
-#[async_trait]
-impl Connector for Direct {
-    async fn connect(&self) -> Result<BoxStream, SessionError> {
-        Ok(Box::new(self.0.connect()))
-    }
-}
-
 fn verifying(version: MqttVersion) -> Config {
     let mut config = config_of(version);
     config.group.verify = Verify::Auto;

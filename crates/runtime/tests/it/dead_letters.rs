@@ -233,6 +233,26 @@ async fn a_dead_letter_sink_that_refuses_is_asked_again_and_nothing_is_acknowled
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_letter_that_is_refused_for_ever_is_counted_once_and_tried_ever_more_rarely() {
+    let letters = Target::new(|_, _| {
+        (Duration::ZERO, Err(SinkError::rejected(vec![Rejection { index: 0, reason: "no".into() }])))
+    });
+    let mut config = config();
+    config.mqtt.keep_alive = Duration::ZERO;
+    config.dead_letters.sink = Some("letters".to_owned());
+    let sink = letters.clone();
+    let mut rig = Rig::start(config, |worker| worker.sink("letters", sink).add_route(route(permanent())));
+    let mut broker = rig.subscribed().await;
+    broker.publish(1, "t/a", Q1, "x").await;
+    tokio::time::sleep(Duration::from_secs(24 * 60 * 60)).await;
+    // After 10 s, 20 s and so on up to an hour.
+    assert!((25..40).contains(&letters.begun()), "{}", letters.begun());
+    let refused = [("sink", "letters"), ("result", "rejected")];
+    assert_eq!(count(&rig.registry, "tidemill_sink_records_total", &refused), 1);
+    rig.abort().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_letter_connection_ignores_what_it_did_not_ask_for() {
     let mut rig = Rig::start(config(), |worker| worker.add_route(route(permanent())));
     let mut broker = rig.subscribed().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidemill_core::{Context, Event, Handler, HandlerResult, Record, Sink, SinkError, async_trait};
-use tidemill_runtime::{RunErrorKind, Shutdown};
+use tidemill_runtime::{Execution, RunErrorKind, Shutdown, WorkerBuilder};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::*;
@@ -234,6 +234,46 @@ async fn a_second_request_cuts_at_once() {
     assert_eq!((error.kind(), error.exit_code()), (RunErrorKind::Forced, 75));
     assert!(told(&error).contains("1 event(s) unfinished (t: 1)"), "{}", told(&error));
     assert!(held.is_cut() && began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+/// Whoever counts it, its ladder or its ticket: the cut comes at every point between the attempt's end and the write.
+#[tokio::test(start_paused = true)]
+async fn an_event_whose_record_is_written_while_the_drain_is_cut_counts_once() {
+    for (steps, execution) in (0..12).flat_map(|steps| [(steps, Execution::Inline), (steps, Execution::Spawn)]) {
+        let (handler, mut calls) = Calls::new();
+        let (first, second) = (CancellationToken::new(), CancellationToken::new());
+        let (once, twice) = (first.clone(), Twice(second.clone()));
+        let assemble =
+            |worker: WorkerBuilder| worker.sink("out", Recording::new()).add_route(route(handler).execution(execution));
+        let mut rig = Rig::start_until(quiet(), assemble, async move {
+            once.cancelled().await;
+            twice
+        });
+        let mut broker = rig.subscribed().await.with_patience(Duration::from_secs(60));
+        broker.publish(1, "t/1", Q1, "x").await;
+        let call = calls.next().await;
+        first.cancel();
+        broker.accept_unsubscribe().await;
+        settle().await;
+        // The cut takes some steps to come to the dispatcher, and the record to come to the sink.
+        if steps < 6 {
+            second.cancel();
+            for _ in 0..steps {
+                tokio::task::yield_now().await;
+            }
+            call.emit("out", &["a"]);
+        } else {
+            call.emit("out", &["a"]);
+            for _ in 6..steps {
+                tokio::task::yield_now().await;
+            }
+            second.cancel();
+        }
+        let registry = rig.registry.clone();
+        _ = rig.ended().await;
+        assert_balanced(&registry);
+        assert_eq!(count(&registry, "tidemill_events_finished_total", &[]), 1, "{steps} {execution:?}");
+    }
 }
 
 /// A handler that blocks its thread cannot be cut: the worker ends without it. Real time and threads, as only those can be

@@ -7,23 +7,13 @@ use std::time::Duration;
 
 use tidemill_core::{Context, Event, Handler, HandlerResult, async_trait};
 use tidemill_runtime::config::Instances;
-use tidemill_runtime::{BoxStream, Connector, ScaledBy, SessionError, Worker, WorkerHandle};
+use tidemill_runtime::{ScaledBy, Worker, WorkerHandle};
 use tidemill_testkit::broker::{Broker, BrokerConfig};
 use tidemill_testkit::client::{ConnectOptions, RawClient};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::*;
-
-#[derive(Clone, Debug)]
-struct Direct(Arc<Broker>);
-
-#[async_trait]
-impl Connector for Direct {
-    async fn connect(&self) -> Result<BoxStream, SessionError> {
-        Ok(Box::new(self.0.connect()))
-    }
-}
 
 /// Takes a tenth of a second for each event.
 #[derive(Clone, Debug, Default)]

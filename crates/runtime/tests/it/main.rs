@@ -24,6 +24,7 @@ mod leaving;
 mod liveness;
 mod logs;
 mod metrics;
+mod mqtt_sink;
 mod order;
 mod presence;
 mod pressure;

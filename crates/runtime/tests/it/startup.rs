@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tidemill_core::{BoxError, Context, Event, Handler, HandlerResult, async_trait};
+use tidemill_core::{BoxError, Context, Event, Handler, HandlerResult, Record, Sink, SinkError, async_trait};
 use tidemill_runtime::RunErrorKind;
 
 use crate::support::*;
@@ -132,6 +132,35 @@ async fn a_sink_that_cannot_be_opened_ends_the_worker_and_closes_those_that_coul
     assert_eq!(good.with(|all| (all.opened, all.closed)), (1, 1));
     assert_eq!(bad.with(|all| (all.opened, all.closed)), (0, 0));
     assert_eq!(counted.counts(), (1, 1));
+}
+
+/// A sink whose `close` never comes back.
+#[derive(Debug)]
+struct Clinging;
+
+#[async_trait]
+impl Sink for Clinging {
+    async fn write(&self, _: &[Record]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<(), SinkError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sinks_that_do_not_close_after_a_failed_start_take_no_longer_than_both_deadlines() {
+    let bad = Recording::new();
+    bad.with(|all| all.open_fails = true);
+    let mut config = config();
+    (config.drain.deadline, config.drain.force) = (Duration::from_secs(2), Duration::from_secs(1));
+    let began = tokio::time::Instant::now();
+    let rig = Rig::start(config, |worker| {
+        worker.sink("a", Clinging).sink("b", Clinging).sink("c", bad).add_route(route(Fine))
+    });
+    assert_eq!(rig.ended().await.unwrap_err().kind(), RunErrorKind::SinkOpen);
+    assert!(began.elapsed() <= Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

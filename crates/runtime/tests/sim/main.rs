@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, missing_debug_implementations)]
 
+#[path = "../it/support/direct.rs"]
+mod direct;
 mod judge;
 mod life;
 mod log;

@@ -5,22 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidemill_core::{Context, Event, Handler, HandlerResult, async_trait};
-use tidemill_runtime::{BoxStream, Config, Connector, SessionError, Summary, Worker, WorkerHandle};
+use tidemill_runtime::{Config, Summary, Worker, WorkerHandle};
 use tidemill_testkit::broker::{Broker, BrokerConfig};
 use tidemill_testkit::client::{ConnectOptions, RawClient};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-#[derive(Clone, Debug)]
-struct Direct(Arc<Broker>);
-
-#[async_trait]
-impl Connector for Direct {
-    async fn connect(&self) -> Result<BoxStream, SessionError> {
-        Ok(Box::new(self.0.connect()))
-    }
-}
+use crate::direct::Direct;
 
 /// Events handled, by worker.
 type Shares = Arc<Mutex<HashMap<&'static str, u32>>>;

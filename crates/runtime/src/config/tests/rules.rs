@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidemill_core::QoS;
 
 use super::super::keys::Section;
-use super::super::{Config, MqttVersion, WillConfig, schema};
+use super::super::{Config, MqttVersion, Overflow, WillConfig, schema};
 
 type Change = fn(&mut Config);
 
@@ -240,6 +240,17 @@ fn what_is_allowed_but_doubtful_is_warned_about() {
             c.mqtt.url = "mqtt://broker".into();
             c.mqtt.password = Some("p".into());
         }),
+        ("mqtt.fallback_urls", |c| {
+            c.mqtt.url = "mqtts://broker".into();
+            c.mqtt.fallback_urls = vec!["mqtt://127.0.0.1".into(), "mqtt://other".into()];
+            c.mqtt.password_file = Some("/run/secrets/p".into());
+        }),
+        ("dispatch.qos0_overflow", |c| c.dispatch.qos0_overflow = Overflow::DropNewest),
+        ("retry.max_elapsed", |c| {
+            // Waits of up to 2 s and 4 s.
+            (c.retry.min_delay, c.retry.max_delay) = (Duration::from_secs(1), Duration::from_secs(60));
+            (c.retry.max_attempts, c.dispatch.stall_after) = (3, Duration::from_millis(1900));
+        }),
         ("mqtt.keep_alive", |c| c.mqtt.keep_alive = Duration::ZERO),
         ("retry.max_attempts", |c| {
             c.retry.max_attempts = 0;
@@ -264,6 +275,10 @@ fn what_is_allowed_but_doubtful_is_warned_about() {
     }
     let silent: &[Change] = &[
         |c| c.mqtt.password = Some("on the loopback".into()),
+        |c| {
+            c.dispatch.qos0_overflow = Overflow::DropNewest;
+            c.mqtt.qos = QoS::AtMostOnce;
+        },
         |c| {
             with_tls(c);
             c.mqtt.password = Some("encrypted".into());

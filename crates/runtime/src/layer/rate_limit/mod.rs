@@ -13,10 +13,10 @@ use tidemill_core::Event;
 use tower::Layer;
 
 use super::{Attempt, HandlerService, Next, Stack, from_fn};
-use gate::Gate;
+
 use keyed::Gates;
 
-pub(crate) use gate::TokioClock;
+pub(crate) use gate::Gate;
 pub use rate::Rate;
 
 /// Keys that are remembered unless [`RateLimitLayer::max_keys`] says otherwise.

@@ -3,9 +3,11 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `handed` | batches that wait for the broker, also when their write was given up |
 //! | `publication` | a record as a publication |
-//! | `sink` | the connection, waiting for acknowledgements |
+//! | `sink` | the connection, and what its answers mean |
 
+mod handed;
 mod publication;
 mod sink;
 

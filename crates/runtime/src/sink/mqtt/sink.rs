@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tidemill_core::{QoS, Record, Rejection, Sink, SinkError, SinkTraits};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::handed::{Handed, HandedOver};
 use super::publication::{self, Topic};
 use crate::config::{Config, MqttSinkConfig};
 use crate::session::{PublishError, Publisher};
@@ -20,8 +21,9 @@ use crate::session::{PublishError, Publisher};
 /// User properties (MQTT 5): those of the record's headers, `tidemill-key` (if it is UTF-8), `tidemill-topic` and
 /// `tidemill-idempotency-key`; the content type is the publication's. MQTT 3.1.1 has no place for any of them.
 ///
-/// A topic that the worker subscribes to itself makes a loop. A dropped `write` may still reach the broker. `Rejected`
-/// are records that do not fit the topic, are larger than the broker takes, or that it refuses.
+/// A topic that the worker subscribes to itself makes a loop. A dropped `write` may still reach the broker; the same
+/// batch written again waits for it. `Rejected` are records that do not fit the topic, are larger than the broker takes,
+/// that it refuses, or over which it ends connection after connection.
 ///
 /// ```
 /// use tidemill_runtime::config::MqttSinkConfig;
@@ -34,6 +36,8 @@ pub struct MqttSink {
     config: MqttSinkConfig,
     topic: Result<Topic, String>,
     publisher: Mutex<Option<Publisher>>,
+    /// What writes that were given up have left with the publisher.
+    handed: HandedOver,
 }
 
 /// Why nothing is published. Never holds the broker's URL.
@@ -71,7 +75,7 @@ impl MqttSink {
     #[must_use]
     pub fn new(config: MqttSinkConfig) -> Self {
         let topic = Topic::new(&config.topic);
-        Self { config, topic, publisher: Mutex::new(None) }
+        Self { config, topic, publisher: Mutex::new(None), handed: HandedOver::default() }
     }
 
     fn current(&self) -> MutexGuard<'_, Option<Publisher>> {
@@ -88,20 +92,14 @@ impl MqttSink {
         match timeout(self.config.timeout, publisher.connected()).await {
             Ok(true) => Ok(publisher),
             // Refused for a reason that trying again does not mend.
-            Ok(false) => {
-                self.give_up();
-                Err(SinkError::misconfigured(Problem::NoConnection(publisher.last_error())))
-            }
-            Err(_) => {
-                self.give_up();
-                Err(SinkError::unavailable(Problem::NoConnection(publisher.last_error())))
-            }
+            Ok(false) => Err(SinkError::misconfigured(Problem::NoConnection(publisher.last_error()))),
+            Err(_) => Err(SinkError::unavailable(Problem::NoConnection(publisher.last_error()))),
         }
     }
 
     fn publisher(&self) -> Result<Publisher, SinkError> {
         let mut current = self.current();
-        if let Some(publisher) = &*current {
+        if let Some(publisher) = current.as_ref().filter(|publisher| !publisher.is_closed()) {
             return Ok(publisher.clone());
         }
         let config = Config { mqtt: self.config.broker.clone(), ..Config::default() };
@@ -119,23 +117,45 @@ impl MqttSink {
         }
     }
 
+    /// Publishes a batch, or goes on waiting for one that was handed over before.
     async fn publish(&self, batch: &[Record]) -> Result<Vec<Rejection>, SinkError> {
         let topic = self.topic()?;
         let publisher = self.connected().await?;
-        let closed = |_| SinkError::unavailable(PublishError::Closed);
-        let mut waiting = Vec::with_capacity(batch.len());
-        let mut rejections = Vec::new();
-        for (index, record) in batch.iter().enumerate() {
-            match publication::of(&self.config, topic, record) {
-                Ok(publication) => waiting.push((index, publisher.start(publication).await.map_err(closed)?)),
-                Err(reason) => rejections.push(Rejection { index, reason }),
+        let session = publisher.sessions();
+        let until = Instant::now() + self.config.timeout;
+        let late = || {
+            let said = publisher.last_error();
+            // A broker that is connected and says nothing may do better on another connection. One that ends connection
+            // after connection may do so over one of these, which the publisher finds out when it is let.
+            if publisher.sessions() == session && publisher.is_ready() {
+                self.give_up();
             }
-        }
-        for (index, done) in waiting {
-            let result = done.await.unwrap_or(Err(PublishError::Closed));
-            if let Err(error) = result {
-                rejections.push(Rejection { index, reason: refused(error, topic)? });
+            SinkError::unavailable(Problem::Unacknowledged(said))
+        };
+        let mut waiting = match self.handed.take(batch) {
+            Some(handed) => self.handed.wait(batch, handed),
+            None => {
+                let mut sources = Vec::with_capacity(batch.len());
+                let mut rejections = Vec::new();
+                let mut publications = Vec::with_capacity(batch.len());
+                for (index, record) in batch.iter().enumerate() {
+                    match publication::of(&self.config, topic, record) {
+                        Ok(publication) => {
+                            publications.push(publication);
+                            sources.push(index);
+                        }
+                        Err(reason) => rejections.push(Rejection { index, reason }),
+                    }
+                }
+                let started = timeout_at(until, publisher.start_many(publications)).await.map_err(|_| late())?;
+                let started = started.map_err(SinkError::unavailable)?;
+                self.handed.wait(batch, Handed { started, sources, rejections })
             }
+        };
+        let settled = timeout_at(until, waiting.settled()).await.map_err(|_| late())?;
+        let (sources, mut rejections) = waiting.over();
+        for (at, error) in settled.failed {
+            rejections.push(Rejection { index: sources[at], reason: refused(error, topic)? });
         }
         rejections.sort_by_key(|rejection| rejection.index);
         Ok(rejections)
@@ -191,19 +211,7 @@ impl Sink for MqttSink {
     }
 
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
-        let result = timeout(self.config.timeout, self.publish(batch)).await;
-        let rejections = match result {
-            Ok(Ok(rejections)) => rejections,
-            Ok(Err(error)) => {
-                self.give_up();
-                return Err(error);
-            }
-            Err(_) => {
-                let said = self.current().as_ref().and_then(Publisher::last_error);
-                self.give_up();
-                return Err(SinkError::unavailable(Problem::Unacknowledged(said)));
-            }
-        };
+        let rejections = self.publish(batch).await?;
         if rejections.is_empty() { Ok(()) } else { Err(SinkError::rejected(rejections)) }
     }
 

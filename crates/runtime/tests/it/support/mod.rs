@@ -2,6 +2,7 @@
 //! test looks into, and the worker's metrics as numbers.
 
 mod calls;
+mod direct;
 mod numbers;
 mod recording;
 mod rig;
@@ -16,6 +17,7 @@ use tidemill_runtime::config::Verify;
 use tidemill_runtime::{Config, MqttVersion, Route, RunError};
 
 pub(crate) use calls::{Call, Calls, Fine, does};
+pub(crate) use direct::Direct;
 pub(crate) use numbers::{assert_balanced, count, metric};
 pub(crate) use recording::Recording;
 pub(crate) use rig::Rig;

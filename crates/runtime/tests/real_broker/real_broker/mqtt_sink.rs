@@ -40,7 +40,7 @@ impl Broker {
         broker.username = Some("worker".to_owned());
         broker.password = Some("s3cret".into());
         broker.version = self.version;
-        broker.reconnect.min = Duration::from_millis(10);
+        (broker.reconnect.min, broker.reconnect.max) = (Duration::from_millis(10), Duration::from_millis(200));
         let mut config = MqttSinkConfig::new(broker, "out/{key}");
         config.timeout = Duration::from_secs(2);
         change(&mut config);
