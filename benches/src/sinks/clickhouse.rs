@@ -53,7 +53,7 @@ pub(super) async fn contest() -> Result<Option<Contest>, Error> {
         Column::new(name("celsius")?, ColumnSource::Field("/celsius".to_owned())),
         Column::new(name("payload")?, ColumnSource::Payload),
     ];
-    let mut config = ClickhouseConfig::new(&url, name("readings")?).columns(columns);
+    let mut config = ClickhouseConfig::new(url.as_str(), name("readings")?).columns(columns);
     // The server of Debian is too old for tokens.
     config.deduplicate = false;
     let ours = move || Clickhouse::new(config.clone());

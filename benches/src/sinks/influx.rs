@@ -36,7 +36,7 @@ pub(super) async fn contest() -> Result<Option<Contest>, Error> {
     post(&client(), format!("{url}/query?q=CREATE+DATABASE+plant"), None, Vec::new()).await.map_err(failed)?;
     let template = |text| Template::new(text).map_err(|source| Error::because("name the points", source));
     let api = InfluxApi::V1 { database: "plant".to_owned(), retention_policy: None, user: None };
-    let config = InfluxConfig::new(&url, api, template("readings")?)
+    let config = InfluxConfig::new(url.as_str(), api, template("readings")?)
         .tag("topic", template("{topic}")?)
         .field("celsius", InfluxField::Field("/celsius".to_owned()))
         .field("humidity", InfluxField::Field("/humidity".to_owned()));

@@ -62,7 +62,7 @@ impl Sink for Bare {
         let producer = self.0.as_ref().map_err(|error| SinkError::misconfigured(error.clone()))?;
         let mut reports = Vec::with_capacity(batch.len());
         for record in batch {
-            let topic = record.topic.as_ref().map(|topic| topic.as_str());
+            let topic = record.topic.as_ref().map(tidemill_core::topic::TopicName::as_str);
             let headers = OwnedHeaders::new().insert(Header { key: "tidemill-topic", value: topic });
             let mut message: FutureRecord<'_, [u8], [u8]> =
                 FutureRecord::to(TOPIC).payload(&*record.payload).headers(headers);
