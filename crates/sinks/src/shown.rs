@@ -25,6 +25,18 @@ impl From<String> for ServerUrl {
     }
 }
 
+impl From<&String> for ServerUrl {
+    fn from(url: &String) -> Self {
+        Self::from(url.clone())
+    }
+}
+
+impl From<Cow<'_, str>> for ServerUrl {
+    fn from(url: Cow<'_, str>) -> Self {
+        Self::from(url.into_owned())
+    }
+}
+
 impl From<&str> for ServerUrl {
     fn from(url: &str) -> Self {
         Self(url.to_owned())
