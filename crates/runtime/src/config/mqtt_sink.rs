@@ -33,8 +33,9 @@ pub struct MqttSinkConfig {
     #[serde(default, with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub expires: Duration,
-    /// How long the broker may take for a batch, and a connection to be made. What it has not confirmed by then is given
-    /// up together with the connection. Default: `10s`.
+    /// How long the broker may take for a batch, and a connection to be made, before the write counts as failed. What it
+    /// has not confirmed by then is waited for when the batch is written again; a connection that was silent all that
+    /// time is given up. Default: `10s`.
     #[serde(default = "timeout", with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub timeout: Duration,
