@@ -74,6 +74,8 @@ impl Target for Table {
 
     async fn outage(&self) {
         self.server.lock().await.kill().await.unwrap();
+        // Each connection has a process of its own in a group of its own, which may outlive the server for a moment.
+        self.proxy.faults().cut_all();
     }
 
     async fn recover(&self) {
