@@ -30,8 +30,9 @@ impl Workshop {
     /// Makes a peer ready, and says how it is run.
     pub(super) fn prepare(&self, peer: Peer) -> Result<Recipe, Error> {
         match peer {
-            Peer::Tidemill | Peer::Rumqttc | Peer::Paho => self.rust(peer.name(), &[]),
-            Peer::TidemillApart => Ok(self.rust("tidemill", &[])?.env("TIDEMILL_RUNTIME__IO_THREADS", "1")),
+            Peer::Tidemill => self.tidemill(),
+            Peer::TidemillApart => Ok(self.tidemill()?.env("TIDEMILL_RUNTIME__IO_THREADS", "1")),
+            Peer::Rumqttc | Peer::Paho => self.rust(peer.name(), &[]),
             Peer::Ruststream => self.rust("ruststream", &["run"]),
             Peer::Mqttjs => self.node(),
             Peer::Aiomqtt => Ok(self.python()?.arg("aiomqtt_peer.py")),
@@ -40,6 +41,11 @@ impl Workshop {
                 .map(|program| Recipe::new(program).counts_lines())
                 .map_err(|error| Error::new(error.to_string())),
         }
+    }
+
+    /// The raw feed is no broker, so nobody asks it at the start whether it shares.
+    fn tidemill(&self) -> Result<Recipe, Error> {
+        Ok(self.rust("tidemill", &[])?.env("TIDEMILL_GROUP__VERIFY", "never"))
     }
 
     fn rust(&self, name: &str, args: &[&str]) -> Result<Recipe, Error> {
