@@ -203,7 +203,7 @@ pub(super) const SECTIONS: [Section; 10] = [
         limit: minutes(4),
         runs: &[Run::new(
             Program::Tidemill,
-            &["bench", "rebalance", "--broker", "mosquitto", "--json"],
+            &["bench", "rebalance", "--broker", "mosquitto", "--change", "join,leave,kill,scale,rolling", "--json"],
             Shape::Rebalance,
         )],
     },

@@ -1,4 +1,4 @@
-//! The job with Tidemill.
+//! The job with Tidemill, on one thread as the others: it has one core, and one instance.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ impl Handler for Readings {
     }
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Nothing but what the environment says: no file, every other setting by default.
     let mut config = Config::load()?;
