@@ -14,7 +14,7 @@ use tidemill::prelude::*;
 use tidemill::sinks::{
     ObjectStore, ObjectStoreConfig, ParquetColumn, ParquetConfig, ParquetSource, ParquetType, Template, TemplateError,
 };
-use tidemill::{Config, IdempotencyKey, Route, SinkSettings, Worker, shutdown_signal};
+use tidemill::{BoxError, Config, Exit, IdempotencyKey, Route, SinkSettings, Worker, shutdown_signal, telemetry};
 
 /// What devices send, and what becomes a row.
 #[derive(Serialize, Deserialize)]
@@ -51,18 +51,18 @@ fn lake(url: String) -> Result<ObjectStore, TemplateError> {
     Ok(ObjectStore::new(ObjectStoreConfig::new(url).partition(partition).format(ParquetConfig::new(columns))))
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn run() -> Result<(), BoxError> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "lake".into());
     let mut config = Config::load()?;
+    telemetry::init(&config.log)?;
     config.group.name = Some("collectors".to_owned());
     // An event is acknowledged when its object is written, so the windows have to hold what two batches do.
     config.mqtt.window = 8192;
     let mut settings = SinkSettings::default();
     settings.linger = Duration::from_secs(20);
-    settings.max_batch_records = 8192;
+    settings.max_batch_records = 4096;
     settings.max_batch_bytes = 64 * 1024 * 1024;
-    settings.queue_records = 4 * 8192;
+    settings.queue_records = 8192;
     let readings = Route::new("plant/{line}/device/{device}/reading", Collect)
         .idempotency_key(IdempotencyKey::JsonPointer("/id".into()));
     Worker::builder(config)
@@ -72,4 +72,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .run_until(shutdown_signal())
         .await?;
     Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Exit {
+    run().await.into()
 }

@@ -13,7 +13,7 @@ use tidemill::prelude::*;
 use tidemill::sinks::{
     File, FileConfig, Http, HttpConfig, ObjectCompression, ObjectFormat, ObjectStore, ObjectStoreConfig, Template,
 };
-use tidemill::{Config, IdempotencyKey, Route, SinkSettings, Worker, shutdown_signal};
+use tidemill::{BoxError, Config, Exit, IdempotencyKey, Route, SinkSettings, Worker, shutdown_signal, telemetry};
 
 const TOO_HOT_CELSIUS: f64 = 80.0;
 
@@ -38,13 +38,13 @@ impl Handler for FanOut {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn run() -> Result<(), BoxError> {
     let mut arguments = std::env::args_os().skip(1);
     let out = PathBuf::from(arguments.next().unwrap_or_else(|| "out".into()));
     let webhook = arguments.next().unwrap_or_else(|| "http://127.0.0.1:8000/alarms".into());
     let webhook = Template::new(&webhook.to_string_lossy())?;
     let mut config = Config::load()?;
+    telemetry::init(&config.log)?;
     config.group.name = Some("fan-out".to_owned());
 
     let lake = ObjectStoreConfig::new(out.join("lake").to_string_lossy())
@@ -65,4 +65,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .run_until(shutdown_signal())
         .await?;
     Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Exit {
+    run().await.into()
 }
