@@ -17,7 +17,7 @@ use tracing::{error, warn};
 use crate::config::MqttVersion;
 use crate::dispatch::{LessOf, hex, shortened_dead_letter};
 use crate::observe::Rarely;
-use crate::session::{PublishError, Publisher, Receipt, Settled};
+use crate::session::{PublishError, Publisher, Receipt, Settled, Started};
 
 /// A publishing connection that starts when it is first needed, shared by the sinks that need one.
 pub(super) struct LazyPublisher {
@@ -107,6 +107,15 @@ impl BrokerSink {
         self
     }
 
+    /// Whether the platform's rate holds.
+    fn is_guarded(&self) -> bool {
+        #[cfg(feature = "platform")]
+        let guarded = self.guard.is_some();
+        #[cfg(not(feature = "platform"))]
+        let guarded = false;
+        guarded
+    }
+
     /// The publication of a record, once it may be sent.
     async fn admitted(&self, record: &Record) -> Result<Publication, String> {
         #[cfg_attr(not(feature = "platform"), expect(unused_mut, reason = "the guard changes it"))]
@@ -145,7 +154,8 @@ impl BrokerSink {
                 "the broker cannot take a dead letter as it is; a part of it is left out"
             );
             let publication = self.admitted(&short).await.map_err(|_| PublishError::Invalid("a part"))?;
-            let settled = publish_all(publisher, vec![publication]).await?;
+            let started = publisher.start_many([publication]).await?;
+            let settled = answers(publisher, started).await;
             match settled.failed.into_iter().next() {
                 Some((_, error)) if error.is_about_content() => refusal = error,
                 Some((_, error)) => return Err(error),
@@ -185,13 +195,12 @@ fn told<'a>(letter: &'a Record, name: &str) -> &'a str {
     letter.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
 }
 
-/// Hands publications over and waits until the broker has answered each. The publisher keeps what it was given and sends
-/// it again by itself: giving up here, to be asked to write the same once more, would only publish it twice.
-async fn publish_all(publisher: &Publisher, publications: Vec<Publication>) -> Result<Settled, PublishError> {
-    let mut started = publisher.start_many(publications).await?;
+/// Waits until the broker has answered each publication. The publisher keeps what it was given and sends it again by
+/// itself: giving up here, to be asked to write the same once more, would only publish it twice.
+async fn answers(publisher: &Publisher, mut started: Started) -> Settled {
     loop {
         match tokio::time::timeout(PATIENCE, started.settled()).await {
-            Ok(settled) => return Ok(settled),
+            Ok(settled) => return settled,
             Err(_) => {
                 let error = publisher.last_error();
                 warn!(error, "the broker has not taken a dead letter or publication yet; waiting for it");
@@ -204,6 +213,7 @@ async fn publish_all(publisher: &Publisher, publications: Vec<Publication>) -> R
 impl Sink for BrokerSink {
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
         let publisher = self.publisher.get();
+        let (mut handing, started) = publisher.hand_over();
         let mut publications = Vec::with_capacity(batch.len());
         // Of each publication, which record it comes from.
         let mut sources = Vec::with_capacity(batch.len());
@@ -216,8 +226,15 @@ impl Sink for BrokerSink {
                 }
                 Err(reason) => rejections.push(Rejection { index, reason }),
             }
+            // One that has waited for its turn leaves then: all at the end would leave in one instant.
+            if self.is_guarded() {
+                let admitted = &mut publications.drain(..).peekable();
+                handing.push_all(admitted).await.map_err(SinkError::unavailable)?;
+            }
         }
-        let settled = publish_all(&publisher, publications).await.map_err(SinkError::unavailable)?;
+        handing.push_all(&mut publications.into_iter().peekable()).await.map_err(SinkError::unavailable)?;
+        drop(handing);
+        let settled = answers(&publisher, started).await;
         // What handlers publish may well be for nobody.
         let letters = settled.unheard.iter().map(|at| &batch[sources[*at]]);
         for letter in letters.filter(|record| record.publication.is_none()) {
