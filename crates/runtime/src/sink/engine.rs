@@ -41,7 +41,7 @@ pub(crate) struct SinkEngine {
     unreported: Vec<Batch>,
     /// Refused by the dead-letter destination, and when they are put to it again: beside the flights, so that they hold
     /// up nothing (G11).
-    refused: BTreeMap<Instant, Batch>,
+    refused: BTreeMap<Instant, Vec<Item>>,
     force: CancellationToken,
 }
 
@@ -169,11 +169,11 @@ impl SinkEngine {
     fn land(&mut self, (partition, oldest, landed): (usize, Option<Instant>, Landed)) {
         self.batcher.landed(partition);
         self.unreported.push(landed.written);
-        if landed.stuck.len() > 0 {
+        if !landed.stuck.is_empty() {
             let now = Instant::now();
-            for (record, owed) in landed.stuck.records.into_iter().zip(landed.stuck.owed) {
-                let due = now + self.airline.rest(owed.refusals);
-                self.refused.entry(due).or_default().push(record, owed);
+            for item in landed.stuck {
+                let due = now + self.airline.rest(item.refusals);
+                self.refused.entry(due).or_default().push(item);
             }
         }
         if let Some(at) = self.under_way.iter().position(|other| *other == oldest) {
@@ -189,7 +189,7 @@ impl SinkEngine {
 
     fn show_load(&self) {
         let fronts = self.batcher.fronts().map(|item| item.received);
-        let resting = self.refused.values().filter_map(Batch::oldest);
+        let resting = self.refused.values().flatten().map(|item| item.received);
         let oldest = fronts.chain(resting).chain(self.under_way.iter().copied().flatten()).min();
         self.airline.state.set_load(self.under_way.len(), oldest);
     }

@@ -65,6 +65,13 @@ impl fmt::Debug for BrokerSink {
     }
 }
 
+/// Who does not take a publication.
+enum Refusal {
+    Broker(PublishError),
+    /// It was not sent: it is none, or the platform would close the connection over it.
+    Rules(String),
+}
+
 /// The topic of a route's dead letters. What cannot stand in a topic name is left out or becomes `_`.
 pub(super) fn dead_letter_topic(prefix: &str, route: &str) -> String {
     let route: String = route
@@ -139,9 +146,9 @@ impl BrokerSink {
         publisher: &Publisher,
         letter: &Record,
         mut refusal: PublishError,
-    ) -> Result<Receipt, PublishError> {
+    ) -> Result<Receipt, Refusal> {
         for less in [LessOf::Properties, LessOf::Payload] {
-            let short = shortened_dead_letter(letter, less);
+            let Some(short) = shortened_dead_letter(letter, less) else { continue };
             error!(
                 topic = told(&short, "tidemill-topic"),
                 route = told(&short, "tidemill-route"),
@@ -153,16 +160,16 @@ impl BrokerSink {
                 %refusal,
                 "the broker cannot take a dead letter as it is; a part of it is left out"
             );
-            let publication = self.admitted(&short).await.map_err(|_| PublishError::Invalid("a part"))?;
-            let started = publisher.start_many([publication]).await?;
+            let publication = self.admitted(&short).await.map_err(Refusal::Rules)?;
+            let started = publisher.start_many([publication]).await.map_err(Refusal::Broker)?;
             let settled = answers(publisher, started).await;
             match settled.failed.into_iter().next() {
                 Some((_, error)) if error.is_about_content() => refusal = error,
-                Some((_, error)) => return Err(error),
+                Some((_, error)) => return Err(Refusal::Broker(error)),
                 None => return Ok(Receipt { no_subscribers: !settled.unheard.is_empty() }),
             }
         }
-        Err(refusal)
+        Err(Refusal::Broker(refusal))
     }
 
     fn publication(&self, record: &Record) -> Result<Publication, String> {
@@ -247,13 +254,16 @@ impl Sink for BrokerSink {
                 error if error.is_about_content() && record.publication.is_none() => {
                     self.publish_less(&publisher, record, error).await
                 }
-                error => Err(error),
+                error => Err(Refusal::Broker(error)),
             };
             match outcome {
                 Ok(receipt) if receipt.no_subscribers => self.warn_unheard(&self.topic(record)),
                 Ok(_) => {}
-                Err(PublishError::Closed) => return Err(SinkError::unavailable(PublishError::Closed)),
-                Err(error) => rejections.push(Rejection { index, reason: error.to_string() }),
+                Err(Refusal::Broker(PublishError::Closed)) => {
+                    return Err(SinkError::unavailable(PublishError::Closed));
+                }
+                Err(Refusal::Broker(error)) => rejections.push(Rejection { index, reason: error.to_string() }),
+                Err(Refusal::Rules(reason)) => rejections.push(Rejection { index, reason }),
             }
         }
         if rejections.is_empty() { Ok(()) } else { Err(SinkError::rejected(rejections)) }
