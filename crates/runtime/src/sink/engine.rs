@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tidemill_core::{Sink, report};
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -109,6 +110,11 @@ impl SinkEngine {
             let ended = self.take_in(&mut incoming);
             if let Some(landed) = landed {
                 self.land(landed);
+                // What else is due leaves now too: full batches may come and go for as long as there are some.
+                self.launch(&mut flights, Leave::Due);
+                self.show_load();
+                // Nothing else here waits while the sink never does.
+                consume_budget().await;
                 continue;
             }
             self.launch(&mut flights, if ended { Leave::Anything } else { Leave::Due });

@@ -124,6 +124,7 @@ impl BrokerSink {
     }
 
     /// The publication of a record, once it may be sent.
+    #[cfg_attr(not(feature = "platform"), expect(clippy::unused_async, reason = "the guard waits"))]
     async fn admitted(&self, record: &Record) -> Result<Publication, String> {
         #[cfg_attr(not(feature = "platform"), expect(unused_mut, reason = "the guard changes it"))]
         let mut publication = self.publication(record)?;

@@ -80,8 +80,7 @@ async fn a_write_that_is_dropped_while_it_hands_over_publishes_nothing_twice() {
             let (stream, _) = listener.accept().await.unwrap();
             let mut broker = ScriptedBroker::new(stream).with_patience(Duration::from_secs(20));
             broker.expect_connect().await;
-            let properties =
-                v5::ConnAckProperties { receive_max: Some(10), ..crate::connect::no_properties() };
+            let properties = v5::ConnAckProperties { receive_max: Some(10), ..crate::connect::no_properties() };
             broker.send_connack(false, Some(properties)).await;
             broker
         };
