@@ -13,6 +13,7 @@
 //! - [`sink_conformance`]: what every sink must hold against its real server.
 //! - [`client::RawClient`]: a client that sends and expects single packets.
 //! - [`script::ScriptedBroker`]: the broker's end of a connection, played packet by packet.
+//! - [`wait::until`]: waiting for something to be so.
 //! - [`wire`]: the packets of both versions, read and written safely.
 
 pub mod broker;
@@ -30,4 +31,5 @@ pub mod redis;
 pub mod script;
 pub mod server;
 pub mod sink_conformance;
+pub mod wait;
 pub mod wire;
