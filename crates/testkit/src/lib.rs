@@ -2,7 +2,9 @@
 //!
 //! - [`broker`]: an MQTT broker inside the process, over TCP and over in-memory pipes under paused time, whose
 //!   behaviour can be bent to that of other brokers.
+//! - [`clickhouse`]: how a real ClickHouse is run as a child process.
 //! - [`fault`]: networks that fail on demand, in memory and between sockets.
+//! - [`influx`]: the same for an InfluxDB 1.
 //! - [`mosquitto`]: a real Mosquitto as a child process.
 //! - [`nats`]: a real NATS server as a child process.
 //! - `platform` (feature): IBM Watson IoT Platform's messaging, emulated on [`broker`].
@@ -17,9 +19,11 @@
 //! - [`wire`]: the packets of both versions, read and written safely.
 
 pub mod broker;
+pub mod clickhouse;
 pub mod client;
 mod convert;
 pub mod fault;
+pub mod influx;
 pub mod mosquitto;
 pub mod nats;
 mod peer;
