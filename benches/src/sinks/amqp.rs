@@ -35,7 +35,7 @@ pub(super) async fn contest() -> Result<Option<Contest>, Error> {
     let target = url.clone();
     let ours = move || Amqp::new(AmqpConfig::new(url.clone(), exchange.clone(), key.clone()));
     let bare = move || Bare { url: target.clone(), connection: OnceCell::new() };
-    let means = "lapin, 500 published, 500 confirmed";
+    let means = "lapin, a batch published, all confirmed";
     Ok(Some(Contest::new(means, ours, bare).with_server((connection, server))))
 }
 

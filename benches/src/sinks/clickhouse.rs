@@ -1,14 +1,13 @@
 //! Rows of a real ClickHouse: bare, a field read from the payload, rows of a batch as JSONEachRow packed and posted with
 //! reqwest.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
 use tidemill_core::{Record, Sink, SinkError};
 use tidemill_sinks::{Clickhouse, ClickhouseConfig, Column, ColumnSource, Identifier};
-use tidemill_testkit::server::{Ready, ServerProcess, ServerSpec};
+use tidemill_testkit::clickhouse;
+use tidemill_testkit::server::ServerProcess;
 
 use super::contest::Contest;
 use super::http::{client, gzip, post};
@@ -19,29 +18,7 @@ const BATCH: u32 = 5000;
 
 /// `None` where there is no ClickHouse.
 pub(super) async fn contest() -> Result<Option<Contest>, Error> {
-    let spec = ServerSpec::new("clickhouse-server", "clickhouse-server")
-        .ports(2)
-        .ready(Ready::Http { port: 0, path: "/ping" })
-        .patience(Duration::from_secs(30))
-        .command(|place, command| {
-            let (directory, http, tcp) = (place.directory().display(), place.port(0), place.port(1));
-            let config = format!(
-                "<yandex><logger><level>warning</level><console>1</console></logger>
-                <listen_host>127.0.0.1</listen_host><http_port>{http}</http_port><tcp_port>{tcp}</tcp_port>
-                <path>{directory}/data/</path><tmp_path>{directory}/tmp/</tmp_path>
-                <mark_cache_size>10000000</mark_cache_size><users_config>users.xml</users_config>
-                <default_profile>default</default_profile><default_database>default</default_database></yandex>"
-            );
-            let users = "<yandex><profiles><default></default></profiles><users><default><password></password>
-                <networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default></users>
-                <quotas><default></default></quotas></yandex>";
-            let file = place.directory().join("config.xml");
-            // Where they cannot be written, the server says that they cannot be read.
-            _ = std::fs::write(&file, config);
-            _ = std::fs::write(place.directory().join("users.xml"), users);
-            command.arg(format!("--config-file={}", file.display()));
-        });
-    let Some(server) = ServerProcess::start_or_skip(spec).await else { return Ok(None) };
+    let Some(server) = ServerProcess::start_or_skip(clickhouse::spec("")).await else { return Ok(None) };
     let url = format!("http://{}", server.addr());
     let failed = |source| Error::because("create a table", source);
     let create = "CREATE TABLE readings (topic String, celsius Float64, payload String) ENGINE = MergeTree \

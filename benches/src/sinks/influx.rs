@@ -8,7 +8,8 @@ use reqwest::Client;
 use serde::Deserialize;
 use tidemill_core::{Record, Sink, SinkError};
 use tidemill_sinks::{Influx, InfluxApi, InfluxConfig, InfluxField, Template};
-use tidemill_testkit::server::{Ready, ServerProcess, ServerSpec};
+use tidemill_testkit::influx;
+use tidemill_testkit::server::ServerProcess;
 
 use super::contest::Contest;
 use super::http::{client, gzip, post};
@@ -16,21 +17,7 @@ use crate::feed::Error;
 
 /// `None` where there is no InfluxDB.
 pub(super) async fn contest() -> Result<Option<Contest>, Error> {
-    let spec = ServerSpec::new("influxd", "influxdb")
-        .ports(2)
-        .ready(Ready::Http { port: 0, path: "/ping" })
-        .patience(Duration::from_secs(30))
-        .command(|place, command| {
-            command.args(["run", "-config", "/dev/null"]);
-            command.env("INFLUXDB_HTTP_BIND_ADDRESS", place.addr(0).to_string());
-            command.env("INFLUXDB_BIND_ADDRESS", place.addr(1).to_string());
-            for (name, folder) in [("META_DIR", "meta"), ("DATA_DIR", "data"), ("DATA_WAL_DIR", "wal")] {
-                command.env(format!("INFLUXDB_{name}"), place.directory().join(folder));
-            }
-            command.env("INFLUXDB_REPORTING_DISABLED", "true").env("INFLUXDB_MONITOR_STORE_ENABLED", "false");
-            command.env("INFLUXDB_HTTP_LOG_ENABLED", "false");
-        });
-    let Some(server) = ServerProcess::start_or_skip(spec).await else { return Ok(None) };
+    let Some(server) = ServerProcess::start_or_skip(influx::spec(None)).await else { return Ok(None) };
     let url = format!("http://{}", server.addr());
     let failed = |source| Error::because("create a database", source);
     post(&client(), format!("{url}/query?q=CREATE+DATABASE+plant"), None, Vec::new()).await.map_err(failed)?;

@@ -41,9 +41,9 @@ pub struct Args {
     /// Sinks whose names begin so [default: all]
     #[arg(long, value_delimiter = ',')]
     sinks: Vec<String>,
-    /// Most records of a write
-    #[arg(long, default_value_t = 500, value_parser = RangedU64ValueParser::<u32>::new().range(1..=100_000))]
-    batch: u32,
+    /// Most records of a write [default: 500, of clickhouse and object-store 5000]
+    #[arg(long, value_parser = RangedU64ValueParser::<u32>::new().range(1..=100_000))]
+    batch: Option<u32>,
     /// Writes under way at a time
     #[arg(long, default_value_t = 1, value_parser = RangedU64ValueParser::<u32>::new().range(1..=256))]
     in_flight: u32,
@@ -54,7 +54,7 @@ pub struct Args {
     #[arg(long, default_value_t = 5, value_parser = RangedU64ValueParser::<u32>::new().range(1..))]
     runs: u32,
     /// Only one side, and no results: for profilers
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, conflicts_with_all = ["json", "runs"])]
     only: Option<Side>,
     /// End with one line of JSON instead of a table
     #[arg(long)]
@@ -66,6 +66,9 @@ enum Side {
     Bare,
     Engine,
 }
+
+/// Most records of a write, where a sink has no other.
+const BATCH: u32 = 500;
 
 const NAMES: [&str; 13] = [
     "file",
@@ -111,11 +114,16 @@ pub async fn run(args: Args) -> Result<(), Error> {
     // Clients of HTTP want one although nothing is encrypted here. Another part of the process may have been faster.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().map_err(|source| Error::because("create a folder", source))?;
+    let unknown = |begin: &&String| !NAMES.iter().any(|name| name.starts_with(begin.as_str()));
+    if let Some(begin) = args.sinks.iter().find(unknown) {
+        return Err(Error::new(format!("there is no sink {begin:?}; there are {}", NAMES.join(", "))));
+    }
     let wanted = |name: &&str| args.sinks.is_empty() || args.sinks.iter().any(|begin| name.starts_with(begin.as_str()));
     let mut rows = Vec::new();
     for name in NAMES.into_iter().filter(wanted) {
         let Some(contest) = contest(name, folder.path()).await? else { continue };
-        let drive = Drive { batch: contest.batch.unwrap_or(args.batch), in_flight: args.in_flight, time: args.time };
+        let drive =
+            Drive { batch: args.batch.or(contest.batch).unwrap_or(BATCH), in_flight: args.in_flight, time: args.time };
         match args.only {
             None => {}
             Some(Side::Bare) => {

@@ -39,7 +39,7 @@ pub(super) async fn contest(stored: bool) -> Result<Option<Contest>, Error> {
         Nats::new(NatsConfig::new(url.clone(), subject.clone(), mode))
     };
     let bare = move || Bare { url: target.clone(), stored, connection: OnceCell::new() };
-    let means = if stored { "async-nats, 500 sent, 500 answers" } else { "async-nats, 500 sent, a flush" };
+    let means = if stored { "async-nats, a batch sent, all answers" } else { "async-nats, a batch sent, a flush" };
     Ok(Some(Contest::new(means, ours, bare).with_server(server)))
 }
 

@@ -86,7 +86,7 @@ impl<T: JsonSchema> JsonSchema for ServerUrl<T> {
 
 /// A URL without who logs in, and without its query. Where an `@` stands elsewhere, nobody knows what was meant as a
 /// password, and nothing but the scheme is left.
-fn shown(url: &str) -> String {
+pub(crate) fn shown(url: &str) -> String {
     let (scheme, rest) = match url.find("://") {
         Some(at) => url.split_at(at + 3),
         // A path is no URL.
@@ -108,7 +108,7 @@ fn shown(url: &str) -> String {
 }
 
 /// Further settings of a sink's library or protocol by their names, without secrets: sinks refuse a name that tells of
-/// one, and its value does not show.
+/// one, and its value does not show. A URL among the values shows as [`ServerUrl`] does.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct PlainValues<T = String>(BTreeMap<String, T>);
@@ -150,8 +150,14 @@ impl<T> DerefMut for PlainValues<T> {
 impl<T: Display> PlainValues<T> {
     fn shown(&self) -> impl Iterator<Item = (&String, String)> {
         self.0.iter().map(|(name, value)| {
-            let value = if tells_of_a_secret(name) { HIDDEN.to_owned() } else { value.to_string() };
-            (name, value)
+            let value = value.to_string();
+            if tells_of_a_secret(name) {
+                (name, HIDDEN.to_owned())
+            } else if value.contains("://") {
+                (name, shown(&value))
+            } else {
+                (name, value)
+            }
         })
     }
 }
@@ -286,7 +292,10 @@ mod tests {
             ("influx", shown(InfluxConfig::new(url, api, text.clone()))),
             ("kafka", shown(KafkaConfig::new(url, text.clone()).property("sasl.password", "s3cret"))),
             ("nats", shown(NatsConfig::new(url, text.clone(), NatsMode::Core))),
-            ("object-store", shown(ObjectStoreConfig::new(url).option("aws_secret_access_key", "s3cret"))),
+            (
+                "object-store",
+                shown(ObjectStoreConfig::new(url).option("aws_secret_access_key", "s3cret").option("proxy_url", url)),
+            ),
             ("object-store", format!("{:?}", ObjectStore::new(ObjectStoreConfig::new(url)))),
             ("postgres", shown(PostgresConfig::new(url, "d", "u", name))),
             ("redis", shown(RedisConfig::new(url, text))),

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod measured {
+    use std::fs::DirEntry;
+    use std::path::Path;
+
     use bytes::Bytes;
     use tidemill_core::{Record, Sink};
     use tidemill_sinks::{ObjectStore, ObjectStoreConfig, ParquetConfig};
@@ -19,17 +22,23 @@ mod measured {
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
     }
 
+    fn size_of_files(folder: &Path) -> u64 {
+        let size = |entry: DirEntry| match entry.metadata().unwrap() {
+            found if found.is_dir() => size_of_files(&entry.path()),
+            found => found.len(),
+        };
+        std::fs::read_dir(folder).unwrap().map(|entry| size(entry.unwrap())).sum()
+    }
+
     #[tokio::test]
     async fn an_object_of_64_mib_takes_at_most_three_times_that_with_its_batch() {
         let before = status("VmRSS");
         // Noise does not compress: the object is as large as the batch.
-        let mut state = 1_u64;
+        let mut random = fastrand::Rng::with_seed(1);
         let mut noise = || {
-            let bytes = std::iter::repeat_with(|| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (state >> 32).to_le_bytes()
-            });
-            Bytes::from(bytes.take(PAYLOAD / 8).flatten().collect::<Vec<u8>>())
+            let mut bytes = vec![0; PAYLOAD];
+            random.fill(&mut bytes);
+            Bytes::from(bytes)
         };
         let batch: Vec<Record> = (0..BATCH / PAYLOAD).map(|_| Record::new(noise())).collect();
         let folder = tempfile::tempdir().unwrap();
@@ -39,6 +48,8 @@ mod measured {
         std::fs::write("/proc/self/clear_refs", "5").unwrap();
         sink.write(&batch).await.unwrap();
         let held = status("VmHWM") - before;
+        let written = size_of_files(folder.path());
+        assert!(written >= BATCH as u64, "an object of {written} bytes");
         println!("batch {} MiB, held at most {} MiB", BATCH / MIB, held / MIB);
         assert!(held < 3 * BATCH, "{} MiB", held / MIB);
     }

@@ -2,7 +2,9 @@
 //!
 //! - [`broker`]: an MQTT broker inside the process, over TCP and over in-memory pipes under paused time, whose
 //!   behaviour can be bent to that of other brokers.
+//! - [`clickhouse`]: how a real ClickHouse is run as a child process.
 //! - [`fault`]: networks that fail on demand, in memory and between sockets.
+//! - [`influx`]: the same for an InfluxDB 1.
 //! - [`mosquitto`]: a real Mosquitto as a child process.
 //! - [`nats`]: a real NATS server as a child process.
 //! - `platform` (feature): IBM Watson IoT Platform's messaging, emulated on [`broker`].
@@ -13,12 +15,15 @@
 //! - [`sink_conformance`]: what every sink must hold against its real server.
 //! - [`client::RawClient`]: a client that sends and expects single packets.
 //! - [`script::ScriptedBroker`]: the broker's end of a connection, played packet by packet.
+//! - [`wait::until`]: waiting for something to be so.
 //! - [`wire`]: the packets of both versions, read and written safely.
 
 pub mod broker;
+pub mod clickhouse;
 pub mod client;
 mod convert;
 pub mod fault;
+pub mod influx;
 pub mod mosquitto;
 pub mod nats;
 mod peer;
@@ -30,4 +35,5 @@ pub mod redis;
 pub mod script;
 pub mod server;
 pub mod sink_conformance;
+pub mod wait;
 pub mod wire;

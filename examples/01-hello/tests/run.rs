@@ -2,24 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use tidemill_testkit::broker::{Broker, BrokerConfig};
 use tidemill_testkit::client::{ConnectOptions, RawClient};
+use tidemill_testkit::wait::{PATIENCE, until};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
-use tokio::time::{sleep, timeout};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn until(mut holds: impl FnMut() -> bool, what: &str) {
-    let waiting = async {
-        while !holds() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}"));
-}
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn every_event_is_printed_once_and_it_ends_cleanly() {

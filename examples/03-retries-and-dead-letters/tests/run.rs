@@ -4,24 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
-use std::time::Duration;
 
 use tidemill_testkit::broker::{Broker, BrokerConfig};
 use tidemill_testkit::client::{ConnectOptions, RawClient};
+use tidemill_testkit::wait::{PATIENCE, until};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
-use tokio::time::{sleep, timeout};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn until(mut holds: impl FnMut() -> bool, what: &str) {
-    let waiting = async {
-        while !holds() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}"));
-}
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn what_fails_for_a_while_is_charged_and_the_rest_is_a_dead_letter_with_its_reason() {

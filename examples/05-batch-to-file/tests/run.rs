@@ -4,15 +4,13 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 use tidemill_testkit::broker::{Broker, BrokerConfig};
 use tidemill_testkit::client::{ConnectOptions, RawClient};
+use tidemill_testkit::wait::{PATIENCE, until};
 use tokio::process::Command;
-use tokio::time::{sleep, timeout};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use tokio::time::timeout;
 
 /// The payloads of the records in a file of lines.
 fn records(path: &Path) -> Vec<Value> {
@@ -20,15 +18,6 @@ fn records(path: &Path) -> Vec<Value> {
     // The last line may be half written.
     let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
     whole.map(|line| serde_json::from_str::<Value>(line).unwrap()["payload"].clone()).collect()
-}
-
-async fn until(mut holds: impl FnMut() -> bool, what: &str) {
-    let waiting = async {
-        while !holds() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}"));
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, TimestampMicrosecondType};
@@ -12,19 +11,9 @@ use arrow_array::{Array, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tidemill_testkit::broker::{Broker, BrokerConfig};
 use tidemill_testkit::client::{ConnectOptions, RawClient};
+use tidemill_testkit::wait::{PATIENCE, until};
 use tokio::process::Command;
-use tokio::time::{sleep, timeout};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn until(mut holds: impl FnMut() -> bool, what: &str) {
-    let waiting = async {
-        while !holds() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}"));
-}
+use tokio::time::timeout;
 
 /// The objects of a line. A folder is read while it is written to.
 fn objects(lake: &Path, line: &str) -> Vec<PathBuf> {

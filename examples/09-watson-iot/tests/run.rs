@@ -4,27 +4,16 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use tidemill::QoS;
 use tidemill_testkit::client::{ConnectOptions, RawClient};
 use tidemill_testkit::platform::{Accounts, Platform, PlatformConfig};
+use tidemill_testkit::wait::{PATIENCE, until};
 use tidemill_testkit::wire::Version;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn until(mut holds: impl FnMut() -> bool, what: &str) {
-    let waiting = async {
-        while !holds() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}"));
-}
+use tokio::time::timeout;
 
 fn replica(platform: &Platform, directory: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_example-09-watson-iot"))

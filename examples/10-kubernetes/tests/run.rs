@@ -8,21 +8,11 @@ use std::time::Duration;
 use serde_json::Value;
 use tidemill_testkit::broker::{Broker, BrokerConfig, What};
 use tidemill_testkit::client::{ConnectOptions, RawClient};
+use tidemill_testkit::wait::{PATIENCE, until};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{ChildStderr, Command};
 use tokio::time::{sleep, timeout};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn until(mut holds: impl FnMut() -> bool, what: &str) {
-    let waiting = async {
-        while !holds() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}"));
-}
 
 /// The status line of a GET, or nothing while nobody listens.
 async fn probe(address: &str, path: &str) -> Option<String> {

@@ -45,7 +45,9 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// Events of the whole run.
     pub(crate) fn total(&self) -> u64 {
-        whole((self.rate as f64 * self.seconds()).floor())
+        // Whole numbers: 84 200 per second for 41.8 s are 3 519 560, and a little less as a fraction.
+        let total = u128::from(self.rate) * u128::from(self.length_ns) / 1_000_000_000;
+        u64::try_from(total).unwrap_or(u64::MAX)
     }
 
     /// When an event is due, counting from the start.
@@ -121,6 +123,12 @@ mod tests {
             let inside = (0..schedule.total()).filter(|event| (from..from + 1_000_000_000).contains(&schedule.due_ns(*event)));
             prop_assert!(inside.count() <= 40_001);
         }
+    }
+
+    #[test]
+    fn a_total_that_is_whole_is_not_rounded_down() {
+        let schedule = Schedule { shape: Shape::Constant, rate: 84_200, length_ns: 41_800_000_000 };
+        assert_eq!(schedule.total(), 3_519_560);
     }
 
     #[test]

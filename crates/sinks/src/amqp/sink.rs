@@ -81,7 +81,8 @@ impl Amqp {
         let failed = |error| refused(error, self.exchange());
         let options = BasicPublishOptions { mandatory: self.config.mandatory, immediate: false };
         let mut unconfirmed = Vec::with_capacity(messages.len());
-        let sent: Vec<(usize, &Record)> = messages.iter().map(|(index, _, record)| (*index, *record)).collect();
+        // Without those that were given back: each comes back once.
+        let mut sent: Vec<(usize, &Record)> = messages.iter().map(|(index, _, record)| (*index, *record)).collect();
         for (_, Message { exchange, routing_key, properties }, record) in messages {
             let confirm = channel.basic_publish(exchange, routing_key, options, &record.payload, properties).await;
             unconfirmed.push(confirm.map_err(failed)?);
@@ -90,12 +91,12 @@ impl Amqp {
             match confirm.await.map_err(failed)? {
                 Confirmation::Ack(None) => {}
                 Confirmation::Ack(Some(returned)) => {
-                    let is_new = |index: usize| rejections.iter().all(|rejection| rejection.index != index);
-                    let mut candidates = sent.iter().filter(|(index, _)| is_new(*index));
-                    let Some((index, _)) = candidates.find(|(_, record)| self.is_of(&returned.delivery, record)) else {
+                    let position = sent.iter().position(|(_, record)| self.is_of(&returned.delivery, record));
+                    let Some(position) = position else {
                         return Err(SinkError::batch_refused(Problem::Returned));
                     };
-                    let (index, code, why) = (*index, returned.reply_code, returned.reply_text.as_str());
+                    let (index, _) = sent.remove(position);
+                    let (code, why) = (returned.reply_code, returned.reply_text.as_str());
                     let reason =
                         format!("the server gave the message back ({code} {why}): bind a queue to its routing key");
                     rejections.push(Rejection { index, reason });

@@ -20,6 +20,7 @@ enum Problem {
         source: io::Error,
     },
     Locked,
+    NoLocks,
     NoName,
     NotAFile,
     NotNdjson,
@@ -35,6 +36,10 @@ impl FileError {
 
     pub(super) fn locked(path: &Path) -> Self {
         Self { path: path.to_owned(), problem: Problem::Locked }
+    }
+
+    pub(super) fn no_locks(path: &Path) -> Self {
+        Self { path: path.to_owned(), problem: Problem::NoLocks }
     }
 
     pub(super) fn no_name(path: &Path) -> Self {
@@ -89,6 +94,11 @@ impl fmt::Display for FileError {
                 f,
                 "{path} is being written by another sink: give every sink and every replica a path of its own, or \
                  stop the other one"
+            ),
+            Problem::NoLocks => write!(
+                f,
+                "{path} cannot be compressed safely without locks, and stays as it is: set compress to none, or move \
+                 the path to a file system that has locks"
             ),
             Problem::NoName => write!(f, "path \"{path}\" names no file: add a file name in UTF-8"),
             Problem::NotAFile => write!(f, "{path} is not a regular file: give another path, or use the stdout sink"),

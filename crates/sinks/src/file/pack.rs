@@ -121,16 +121,23 @@ fn take(path: &Path) -> Result<Option<fs::File>, FileError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         result => result.map_err(FileError::io("open", path))?,
     };
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(None),
-        // Said already when the sink was opened.
-        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
-        Err(TryLockError::Error(error)) => return Err(FileError::io("lock", path)(error)),
+    if !is_locked(file.try_lock(), path)? {
+        return Ok(None);
     }
     let found = file.metadata().map_err(FileError::io("open", path))?;
     let is_there = fs::metadata(path).is_ok_and(|there| Identity::of(&there) == Identity::of(&found));
     Ok(is_there.then_some(file))
+}
+
+/// What the answer to asking for a lock means; `false` when another worker has it. Without locks two would compress the
+/// same file, and the one that finds it gone deletes what the other made of it.
+fn is_locked(answer: Result<(), TryLockError>, path: &Path) -> Result<bool, FileError> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Err(FileError::no_locks(path)),
+        Err(TryLockError::Error(error)) => Err(FileError::io("lock", path)(error)),
+    }
 }
 
 /// Writes a file that is on the disk when this returns, and as readable for others as its source.
@@ -191,5 +198,23 @@ impl Compression {
                 encoder.finish().map(drop)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_compressed_where_there_are_no_locks() {
+        let path = Path::new("out.1.ndjson");
+        let unsupported = || TryLockError::Error(ErrorKind::Unsupported.into());
+        let error = is_locked(Err(unsupported()), path).unwrap_err().to_string();
+        assert!(error.contains("cannot be compressed safely without locks"), "{error}");
+        assert!(error.contains("set compress to none"), "{error}");
+        assert!(is_locked(Ok(()), path).unwrap());
+        assert!(!is_locked(Err(TryLockError::WouldBlock), path).unwrap());
     }
 }

@@ -115,9 +115,10 @@ pub(super) fn failed(place: &str, error: &Error) -> SinkError {
     let place = place.to_owned();
     match error {
         Error::NotFound { .. } => Problem::NotFound { place }.misconfigured(),
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-            let code = code(&error.to_string()).map(|code| format!(" ({code})")).unwrap_or_default();
-            Problem::Refused { place, code }.misconfigured()
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => refused(place, error),
+        // S3 answers these with 400, which its client takes for anything.
+        Error::Generic { .. } if matches!(code(&error.to_string()), Some("ExpiredToken" | "InvalidToken")) => {
+            refused(place, error)
         }
         Error::NotSupported { .. } | Error::NotImplemented { .. } | Error::UnknownConfigurationKey { .. } => {
             Problem::Failed { place, what: detail(&error.to_string()) }.misconfigured()
@@ -132,6 +133,11 @@ pub(super) fn failed(place: &str, error: &Error) -> SinkError {
             _ => SinkError::unavailable(Problem::Failed { place, what: detail(&error.to_string()) }),
         },
     }
+}
+
+fn refused(place: String, error: &Error) -> SinkError {
+    let code = code(&error.to_string()).map(|code| format!(" ({code})")).unwrap_or_default();
+    Problem::Refused { place, code }.misconfigured()
 }
 
 /// An encoder that failed: nothing is wrong with the store, so the batch is tried again.

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::config::ObjectStoreConfig;
 use super::error::{Problem, detail};
+use crate::shown::shown;
 
 /// A store, and where in it objects go.
 pub(super) struct Store {
@@ -41,7 +42,7 @@ impl Store {
             ObjectStoreScheme::MicrosoftAzure => azure(config, &url)?,
             _ => return Err(unknown()),
         };
-        Ok(Self { objects, prefix, place: config.url.trim_end_matches('/').to_owned() })
+        Ok(Self { objects, prefix, place: shown(config.url.trim_end_matches('/')) })
     }
 }
 
@@ -52,7 +53,7 @@ fn folder(config: &ObjectStoreConfig, path: &std::path::Path) -> Result<Store, S
     if path.as_os_str().is_empty() {
         return Err(Problem::BadUrl.misconfigured());
     }
-    let place = path.display().to_string();
+    let place = shown(&path.display().to_string());
     let not_made = |source| Problem::NoFolder { path: place.clone(), source }.misconfigured();
     std::fs::create_dir_all(path).map_err(not_made)?;
     let objects = LocalFileSystem::new_with_prefix(path)

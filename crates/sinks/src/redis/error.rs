@@ -1,6 +1,8 @@
 //! What an answer means. Never holds the URL or a password.
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 
 use redis::{ErrorKind, RedisError};
 use tidemill_core::SinkError;
@@ -9,6 +11,7 @@ use tidemill_core::SinkError;
 pub(super) enum Problem {
     BadUrl,
     HasCredentials,
+    CaFile { path: PathBuf, error: io::Error },
     Connect(RedisError),
     Login(RedisError),
     Write(RedisError),
@@ -22,6 +25,9 @@ impl fmt::Display for Problem {
             Self::BadUrl => f.write_str("url of the Redis sink is none: write it as in redis://host:6379/0"),
             Self::HasCredentials => {
                 f.write_str("url of the Redis sink has credentials in it: put them into username and password")
+            }
+            Self::CaFile { path, .. } => {
+                write!(f, "{} cannot be read: set ca_file to a file that the worker may read", path.display())
             }
             Self::Connect(_) => f.write_str("connect to the Redis server"),
             Self::Login(_) => f.write_str("the Redis server refuses the login: set the right username and password"),
@@ -44,6 +50,7 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::CaFile { error, .. } => Some(error),
             Self::Connect(source) | Self::Login(source) | Self::Write(source) => Some(source),
             Self::BadUrl | Self::HasCredentials | Self::TimedOut | Self::Answer { .. } => None,
         }

@@ -1,6 +1,7 @@
 //! The connection, and pipelines over it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -91,7 +92,8 @@ fn client(config: &RedisConfig) -> Result<Client, SinkError> {
         return Client::open(info).map_err(bad_url);
     }
     provider::install();
-    let root_cert = config.ca_file.as_ref().map(std::fs::read).transpose().map_err(SinkError::misconfigured)?;
+    let read = |path: &PathBuf| std::fs::read(path).map_err(|error| Problem::CaFile { path: path.clone(), error });
+    let root_cert = config.ca_file.as_ref().map(read).transpose().map_err(SinkError::misconfigured)?;
     Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert }).map_err(SinkError::misconfigured)
 }
 

@@ -3,7 +3,7 @@
 
 mod real_server;
 
-use tidemill_core::{Sink, SinkErrorKind};
+use tidemill_core::{Sink, SinkErrorKind, report};
 
 use super::{Redis, RedisConfig};
 use crate::Template;
@@ -18,6 +18,11 @@ async fn the_ca_file_counts_wherever_there_is_tls() {
     ] {
         let mut config = RedisConfig::new(url, Template::new("out").unwrap());
         config.ca_file = Some("/no/such/file".into());
-        assert_eq!(Redis::new(config).open().await.unwrap_err().kind(), kind, "{url}");
+        let error = Redis::new(config).open().await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{url}");
+        if kind == SinkErrorKind::Misconfigured {
+            let said = report(&error);
+            assert!(said.contains("/no/such/file cannot be read: set ca_file"), "{said}");
+        }
     }
 }

@@ -29,6 +29,8 @@ pub struct ServerProcess {
     spec: ServerSpec,
     program: PathBuf,
     child: Option<Child>,
+    /// Of a wrapped server: what is left of it when the child itself has ended is told by this.
+    group: Option<u32>,
     place: Place,
     /// Deleted after the process was killed.
     _directory: TempDir,
@@ -73,7 +75,7 @@ impl ServerProcess {
         let directory = directory.map_err(|source| fail("no temporary directory", source))?;
         let ports = free_ports(spec.ports).await.map_err(|source| fail("no free port", source))?;
         let place = Place { ports, directory: directory.path().to_owned(), log_start: 0 };
-        let server = Self { spec, program, child: None, place, _directory: directory };
+        let server = Self { spec, program, child: None, group: None, place, _directory: directory };
         server.hand_over()?;
         for (program, fill) in &server.spec.prepare {
             let mut command = server.command(find(program, &server.spec.package)?);
@@ -123,17 +125,19 @@ impl ServerProcess {
     /// # Errors
     /// When the process cannot be killed.
     pub async fn kill(&mut self) -> io::Result<()> {
-        let Some(mut child) = self.child.take() else { return Ok(()) };
-        if self.spec.wrapped
-            && let Some(pid) = child.id()
-        {
-            signal::send(pid, true, Signal::Kill)?;
+        if let Some(group) = self.group {
+            signal::kill_group(group)?;
+            self.group = None;
         }
-        child.kill().await
+        match self.child.take() {
+            Some(mut child) => child.kill().await,
+            None => Ok(()),
+        }
     }
 
     /// Asks the process to end with SIGTERM and waits until it is gone; kills it when it takes longer than it may to
-    /// start.
+    /// start. Other processes of a wrapped server are asked as well and may take longer: what is left of them ends with the
+    /// next start or with this value.
     ///
     /// # Errors
     /// When the process can be neither asked nor killed.
@@ -177,7 +181,9 @@ impl ServerProcess {
         (self.spec.fill)(&self.place, &mut command);
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         // Owned from the start: a wrapped server is more than the child that ends by its own drop.
-        self.child = Some(command.spawn().map_err(|source| self.failed("cannot be run", source))?);
+        let child = command.spawn().map_err(|source| self.failed("cannot be run", source))?;
+        self.group = child.id().filter(|_| self.spec.wrapped);
+        self.child = Some(child);
         let deadline = Instant::now() + self.spec.patience;
         let mut ready = false;
         while !ready {
@@ -235,13 +241,13 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        let Some(child) = &mut self.child else { return };
-        if let (true, Some(pid)) = (self.spec.wrapped, child.id()) {
-            // It may have ended already.
-            _ = signal::send(pid, true, Signal::Kill);
+        if let Some(group) = self.group {
+            _ = signal::kill_group(group);
         }
-        // The runtime reaps the process.
-        _ = child.start_kill();
+        if let Some(child) = &mut self.child {
+            // The runtime reaps the process.
+            _ = child.start_kill();
+        }
     }
 }
 

@@ -31,6 +31,20 @@ pub(super) fn send(pid: u32, group: bool, signal: Signal) -> io::Result<()> {
     Ok(sent?)
 }
 
+/// Kills what is left of a group, which may be nothing.
+#[cfg(unix)]
+pub(super) fn kill_group(group: u32) -> io::Result<()> {
+    match send(group, true, Signal::Kill) {
+        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32) => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn kill_group(_: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 #[cfg(not(unix))]
 pub(super) fn send(_: u32, _: bool, _: Signal) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())

@@ -90,6 +90,22 @@ async fn a_server_that_does_not_come_up_leaves_nothing_running() {
 }
 
 #[tokio::test]
+async fn a_server_whose_script_ends_by_itself_leaves_nothing_running() {
+    let spec = script("sleep 60 & echo $!; exit 3").ready(Ready::Logs("ready")).wrapped();
+    let error = ServerProcess::start(spec).await.unwrap_err();
+    let child: u32 = error.to_string().rsplit_once(' ').unwrap().1.parse().unwrap();
+    crate::support::until(|| !is_alive(child)).await;
+    // Asked to end, the script does, and what it started does not.
+    let text = "trap exit TERM; sh -c 'trap \"\" TERM; echo $$; echo ready; exec sleep 60' & wait";
+    let mut server = ServerProcess::start(script(text).ready(Ready::Logs("ready")).wrapped()).await.unwrap();
+    let child = server.log().lines().next().unwrap().parse::<u32>().unwrap();
+    server.stop().await.unwrap();
+    assert!(is_alive(child));
+    drop(server);
+    crate::support::until(|| !is_alive(child)).await;
+}
+
+#[tokio::test]
 async fn a_start_that_is_given_up_leaves_nothing_running() {
     let place = tempfile::tempdir().unwrap();
     let told = place.path().join("child");

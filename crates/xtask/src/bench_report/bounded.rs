@@ -1,10 +1,11 @@
 //! A program that is run for its standard output, within a time. Its other output goes where ours goes.
 //!
-//! INVARIANT: when the time is over the program is gone, with everything that it has started.
+//! INVARIANT: it is never waited for longer; a program that has not ended by then is ended, with all that it has started.
 
 use std::fs;
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
@@ -28,9 +29,11 @@ pub(super) fn run(command: &mut Command, limit: Duration) -> Result<Ended, Failu
     let watch = Stopwatch::start();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut stdout = child.stdout.take();
-    let reader = thread::spawn(move || {
+    let (sender, read) = sync_channel(1);
+    thread::spawn(move || {
         let mut text = Vec::new();
-        stdout.as_mut().map_or(Ok(0), |stdout| stdout.read_to_end(&mut text)).map(|_| text)
+        // Nobody listens any more when the time was over.
+        let _ = sender.send(stdout.as_mut().map_or(Ok(0), |stdout| stdout.read_to_end(&mut text)).map(|_| text));
     });
     let status = loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
@@ -42,7 +45,11 @@ pub(super) fn run(command: &mut Command, limit: Duration) -> Result<Ended, Failu
         }
         thread::park_timeout(TICK);
     };
-    let text = reader.join().unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into())).map_err(failed)?;
+    // What it has left behind may hold its output open.
+    let text = read.recv_timeout(limit.saturating_sub(watch.elapsed()).max(TICK)).map_err(|_| {
+        Failure::new(format!("{name} ended, and something that it started holds its output open; end that by hand"))
+    })?;
+    let text = text.map_err(failed)?;
     Ok(Ended { status, stdout: String::from_utf8_lossy(&text).into_owned() })
 }
 

@@ -30,12 +30,16 @@ pub(super) fn describe(checkout: &Checkout, profile: &str) -> Vec<Block> {
     vec![Block::Table(Table { header: vec!["", "measured on and with"], rows: rows.collect() })]
 }
 
-/// When a section was measured, and how busy the machine was before.
+/// When and where a section was measured, and how busy the machine was before.
 pub(super) fn moment() -> String {
     let date = said("date", &["-u", "+%F"]).unwrap_or_else(|| "at an unknown date".to_owned());
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("?");
-    format!("{date}, load average {load} before")
+    // A section that is measured alone may stand beside others of another machine.
+    let processor = processor(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default());
+    let compiler = said("rustc", &["--version"]).unwrap_or_default();
+    let compiler = compiler.split(" (").next().unwrap_or_default();
+    format!("{date} on {processor}, {compiler}, load average {load} before")
 }
 
 fn processor(cpuinfo: &str) -> String {

@@ -29,6 +29,8 @@ use table::{Block, Cells, Table};
 const DOCUMENT: &str = "docs/benchmarks.md";
 /// Where the shortest version of it goes.
 const README: &str = "README.md";
+/// The profile whose figures are written there.
+const RELEASE: &str = "release";
 
 /// Options of `cargo xtask bench-report`.
 #[derive(clap::Args, Debug)]
@@ -40,8 +42,8 @@ pub(crate) struct Args {
     /// Build everything, the peers in other languages too, and measure nothing
     #[arg(long)]
     build: bool,
-    /// Profile to build with; figures of any other than `release` mean nothing
-    #[arg(long, default_value = "release")]
+    /// Profile to build with; figures of any other than `release` mean nothing and are only printed
+    #[arg(long, default_value = RELEASE)]
     profile: String,
 }
 
@@ -60,7 +62,10 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode, Failure>
     }
     let mut report = Report::to_stdout();
     let mut rows = Vec::new();
-    write(checkout, DOCUMENT, "machine", &table::text(&machine::describe(checkout, &args.profile)))?;
+    // Figures that stay may be of another machine.
+    if args.only.is_empty() {
+        write(checkout, args, DOCUMENT, "machine", &table::text(&machine::describe(checkout, &args.profile)))?;
+    }
     for (at, section) in chosen.iter().enumerate() {
         let limit = section.limit.as_secs() / 60;
         report.heading(
@@ -126,9 +131,9 @@ fn measure(checkout: &Checkout, args: &Args, section: &Section) -> Result<(), Fa
     let commands = Block::Text(format!("```sh\n{}\n```", commands.join("\n")));
     let moment = Block::Text(format!("Measured on {moment}, in {} s.", watch.elapsed().as_secs()));
     let text = table::text(&[vec![commands], blocks, vec![moment]].concat());
-    write(checkout, DOCUMENT, section.name, &text)?;
+    write(checkout, args, DOCUMENT, section.name, &text)?;
     match (section.name, printed.first()) {
-        ("feed", Some(printed)) => write(checkout, README, "feed", &summary(printed)?),
+        ("feed", Some(printed)) => write(checkout, args, README, "feed", &summary(printed)?),
         _ => Ok(()),
     }
 }
@@ -181,7 +186,12 @@ fn summary(printed: &str) -> Result<String, Failure> {
     Ok(table::text(&[Block::Table(Table { header, rows })]))
 }
 
-fn write(checkout: &Checkout, document: &str, place: &str, text: &str) -> Result<(), Failure> {
+/// Writes to its place in a document. Figures of a profile that nobody is told to use are printed instead.
+fn write(checkout: &Checkout, args: &Args, document: &str, place: &str, text: &str) -> Result<(), Failure> {
+    if args.profile != RELEASE {
+        println!("{text}");
+        return Ok(());
+    }
     let path = checkout.root().join(document);
     let old = fs::read_to_string(&path).map_err(|e| Failure::because(format!("read {document}"), e))?;
     let new = document::fill(&old, place, text).ok_or_else(|| {

@@ -105,6 +105,7 @@ impl RebalanceArgs {
                 "--scenario",
                 "it changes the number of instances: give --publishers and --rate",
             ),
+            (self.load.ahead.is_some(), "--ahead", "it bounds a load without a rate, and here there always is one"),
             (self.load.shape != Shape::Constant, "--shape", "what a change costs shows at a steady rate"),
         ];
         match refused.into_iter().find(|(given, ..)| *given) {

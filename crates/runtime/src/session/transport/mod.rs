@@ -124,6 +124,10 @@ impl Target {
         }
     }
 
+    #[cfg_attr(
+        not(any(feature = "tls", feature = "websocket")),
+        expect(clippy::unused_async, reason = "layers above TCP are what it waits for")
+    )]
     async fn connect_over(&self, stream: BoxStream) -> Result<BoxStream, SessionError> {
         #[cfg(feature = "tls")]
         let stream = match &self.tls {

@@ -5,46 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidemill_core::{Record, Sink};
+use tidemill_testkit::clickhouse;
 use tidemill_testkit::fault::FaultProxy;
-use tidemill_testkit::server::{Ready, ServerProcess, ServerSpec};
+use tidemill_testkit::server::ServerProcess;
 use tidemill_testkit::sink_conformance::{Capabilities, Misconfigured, Payloads, Seen, Target};
 use tokio::sync::Mutex;
 
 use crate::{Clickhouse, ClickhouseConfig, Column, ColumnSource, Identifier, Secret};
 
 const PASSWORD: &str = "pass-word-of-the-test";
-
-fn spec() -> ServerSpec {
-    ServerSpec::new("clickhouse-server", "clickhouse-server")
-        .ports(2)
-        .ready(Ready::Http { port: 0, path: "/ping" })
-        .patience(Duration::from_secs(30))
-        .command(|place, command| {
-            let (directory, http, tcp) = (place.directory().display(), place.port(0), place.port(1));
-            let config = format!(
-                "<yandex><logger><level>warning</level><console>1</console></logger>
-                <listen_host>127.0.0.1</listen_host><http_port>{http}</http_port><tcp_port>{tcp}</tcp_port>
-                <path>{directory}/data/</path><tmp_path>{directory}/tmp/</tmp_path>
-                <mark_cache_size>10000000</mark_cache_size><users_config>users.xml</users_config>
-                <default_profile>default</default_profile><default_database>default</default_database></yandex>"
-            );
-            let user = format!(
-                "<password>{PASSWORD}</password><networks><ip>::/0</ip></networks><profile>default</profile>
-                <quota>default</quota>"
-            );
-            let reader = user.replace("<profile>default", "<profile>reader");
-            let users = format!(
-                "<yandex><profiles><default></default><reader><readonly>1</readonly></reader></profiles>
-                <users><default>{user}</default><reader>{reader}</reader></users>
-                <quotas><default></default></quotas></yandex>"
-            );
-            let file = place.directory().join("config.xml");
-            // Where they cannot be written, the server says that they cannot be read.
-            _ = std::fs::write(&file, config);
-            _ = std::fs::write(place.directory().join("users.xml"), users);
-            command.arg(format!("--config-file={}", file.display()));
-        })
-}
 
 struct Table {
     server: Mutex<ServerProcess>,
@@ -74,7 +43,7 @@ fn name(name: &str) -> Identifier {
 
 impl Table {
     async fn new() -> Option<Self> {
-        let server = ServerProcess::start_or_skip(spec()).await?;
+        let server = ServerProcess::start_or_skip(clickhouse::spec(PASSWORD)).await?;
         let direct = format!("http://{}", server.addr());
         let table = "CREATE TABLE records (id String, key String, payload String, number Nullable(Int64), time DateTime) \
                      ENGINE = MergeTree ORDER BY tuple()";

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tidemill_core::{Record, Sink};
 use tidemill_testkit::fault::FaultProxy;
+use tidemill_testkit::influx;
 use tidemill_testkit::server::{Ready, ServerProcess, ServerSpec};
 use tidemill_testkit::sink_conformance::{Capabilities, Misconfigured, Payloads, Seen, Target};
 use tokio::sync::Mutex;
@@ -56,21 +57,7 @@ struct Influxdb {
 
 impl Influxdb {
     async fn new() -> Option<Self> {
-        let spec = ServerSpec::new("influxd", "influxdb")
-            .ports(2)
-            .ready(Ready::Http { port: 0, path: "/ping" })
-            .patience(Duration::from_secs(30))
-            .command(|place, command| {
-                command.args(["run", "-config", "/dev/null"]);
-                command.env("INFLUXDB_HTTP_BIND_ADDRESS", place.addr(0).to_string());
-                command.env("INFLUXDB_BIND_ADDRESS", place.addr(1).to_string());
-                for (name, folder) in [("META_DIR", "meta"), ("DATA_DIR", "data"), ("DATA_WAL_DIR", "wal")] {
-                    command.env(format!("INFLUXDB_{name}"), place.directory().join(folder));
-                }
-                command.env("INFLUXDB_REPORTING_DISABLED", "true").env("INFLUXDB_MONITOR_STORE_ENABLED", "false");
-                command.env("INFLUXDB_HTTP_MAX_BODY_SIZE", "500000").env("INFLUXDB_HTTP_LOG_ENABLED", "false");
-            });
-        let server = ServerProcess::start_or_skip(spec).await?;
+        let server = ServerProcess::start_or_skip(influx::spec(Some(500_000))).await?;
         let direct = format!("http://{}", server.addr());
         ask(&direct, "/query", &[("q", "CREATE DATABASE plant")], String::new()).await;
         // The first point decides which type a field has. It has no payload, so that it is not read back.

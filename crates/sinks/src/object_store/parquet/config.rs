@@ -20,7 +20,8 @@ pub struct ParquetConfig {
     /// How pages are compressed. Default: `zstd`.
     pub compression: ParquetCompression,
     /// Writes null where a value is there and has another type than its column. Default: no, the record is refused and
-    /// its event goes to the dead letters, where somebody sees it. What is absent is null in any case.
+    /// its event goes to the dead letters, where somebody sees it. What is absent is null in any case; a payload
+    /// that is not JSON, where a column takes a field of it, and a template without a value are refused in any case.
     pub mismatch_as_null: bool,
 }
 

@@ -31,14 +31,23 @@ enum Found<'a> {
     Time(SystemTime),
 }
 
-/// The value, or why there is none that fits.
-pub(super) fn datum<'a>(column: &'a ParquetColumn, fields: &'a Fields<'_>) -> Result<Datum<'a>, String> {
+/// The value, or why there is none that fits. With `mismatch_as_null` one of another type is null; what cannot even be
+/// looked for is an error in any case.
+pub(super) fn datum<'a>(
+    column: &'a ParquetColumn,
+    fields: &'a Fields<'_>,
+    mismatch_as_null: bool,
+) -> Result<Datum<'a>, String> {
     let wrong = |what: &dyn std::fmt::Display| format!("column {:?}: {what}", column.name);
     let found = find(&column.from, fields).map_err(|what| wrong(&what))?;
     if matches!(found, Found::Absent) {
         return Ok(Datum::Null);
     }
-    fit(column.kind, found).ok_or_else(|| wrong(&format_args!("the value is no {}", word(column.kind))))
+    match fit(column.kind, found) {
+        Some(datum) => Ok(datum),
+        None if mismatch_as_null => Ok(Datum::Null),
+        None => Err(wrong(&format_args!("the value is no {}", word(column.kind)))),
+    }
 }
 
 fn find<'a>(source: &'a ParquetSource, fields: &'a Fields<'_>) -> Result<Found<'a>, Cow<'static, str>> {

@@ -19,13 +19,13 @@ use crate::{Fields, Template};
 fn json(kind: ParquetType, value: &str) -> Option<String> {
     let record = Record::new(format!(r#"{{"v":{value}}}"#));
     let column = ParquetColumn::field("v", kind, "/v");
-    datum(&column, &Fields::new(&record)).ok().map(|datum| format!("{datum:?}"))
+    datum(&column, &Fields::new(&record), false).ok().map(|datum| format!("{datum:?}"))
 }
 
 fn text(kind: ParquetType, value: &str) -> Option<String> {
     let record = Record::new("x").with_header("v", value);
     let column = ParquetColumn::new("v", kind, ParquetSource::Template(Template::new("{header:v|}").unwrap()));
-    datum(&column, &Fields::new(&record)).ok().map(|datum| format!("{datum:?}"))
+    datum(&column, &Fields::new(&record), false).ok().map(|datum| format!("{datum:?}"))
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn a_value_fits_its_type_or_is_refused() {
 #[test]
 fn what_is_absent_is_null_and_what_is_no_json_is_refused() {
     let column = ParquetColumn::field("v", ParquetType::Double, "/a/v");
-    assert_eq!(datum(&column, &Fields::new(&Record::new("{}"))), Ok(Datum::Null));
-    let reason = datum(&column, &Fields::new(&Record::new("secret"))).unwrap_err();
+    assert_eq!(datum(&column, &Fields::new(&Record::new("{}")), false), Ok(Datum::Null));
+    let reason = datum(&column, &Fields::new(&Record::new("secret")), false).unwrap_err();
     assert!(reason.contains("\"v\"") && !reason.contains("secret"), "{reason}");
 }
 
@@ -93,6 +93,23 @@ fn a_refused_row_leaves_nothing_behind_and_null_is_for_those_who_want_it() {
     let (rows, rejections) = read(ParquetConfig::new(columns()).mismatch_as_null(true));
     assert_eq!(rejections, []);
     assert!(rows.num_rows() == 3 && rows.column(2).is_null(1));
+}
+
+#[test]
+fn null_stands_for_a_value_of_another_type_and_for_nothing_else() {
+    let header = ParquetSource::Template(Template::new("{header:n}").unwrap());
+    let columns =
+        [ParquetColumn::field("v", ParquetType::Double, "/v"), ParquetColumn::new("n", ParquetType::Int64, header)];
+    let batch = [
+        Record::new(r#"{"v":"warm"}"#).with_header("n", "five"),
+        Record::new("no JSON").with_header("n", "5"),
+        Record::new(r#"{"v":1}"#),
+    ];
+    let partition = Partition { folder: Path::default(), records: vec![0, 1, 2] };
+    let object = object(&ParquetConfig::new(columns).mismatch_as_null(true), &batch, &partition).unwrap();
+    assert_eq!(object.records, 1);
+    assert_eq!(object.rejections.iter().map(|one| one.index).collect::<Vec<_>>(), [1, 2]);
+    assert!(object.rejections[0].reason.contains("the payload is not JSON"), "{:?}", object.rejections);
 }
 
 #[test]

@@ -55,11 +55,7 @@ pub(in super::super) fn object(
 }
 
 fn row<'a>(config: &'a ParquetConfig, fields: &'a Fields<'_>) -> Result<Vec<Datum<'a>>, String> {
-    let value = |column| match datum(column, fields) {
-        Err(_) if config.mismatch_as_null => Ok(Datum::Null),
-        result => result,
-    };
-    config.columns.iter().map(value).collect()
+    config.columns.iter().map(|column| datum(column, fields, config.mismatch_as_null)).collect()
 }
 
 fn properties(compression: ParquetCompression) -> WriterProperties {

@@ -109,7 +109,7 @@ mod s3 {
     use tidemill_testkit::sink_conformance::Payloads;
     use tokio::sync::Mutex;
 
-    use super::super::s3_server::{ACCESS_KEY, BUCKET, FOREIGN, S3Server, SECRET_KEY};
+    use super::super::s3_server::{ACCESS_KEY, BUCKET, EXPIRED, FOREIGN, INVALID, S3Server, SECRET_KEY};
     use super::*;
 
     struct Bucket {
@@ -276,6 +276,24 @@ mod s3 {
         assert_eq!(error.kind(), SinkErrorKind::Misconfigured, "{}", report(&error));
         std::fs::write(secret.path(), SECRET_KEY).unwrap();
         sink.write(&batch).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_session_token_is_read_again_after_its_time_was_over() {
+        let bucket = Bucket::start(ObjectFormat::default()).await.unwrap();
+        let token = tempfile::NamedTempFile::new().unwrap();
+        let config = bucket.config().secret_option("aws_session_token", Secret::File(token.path().into()));
+        let sink = ObjectStore::new(config);
+        let batch = [bucket.record(1, 1)];
+        for (old, code) in [(EXPIRED, "ExpiredToken"), (INVALID, "InvalidToken")] {
+            std::fs::write(token.path(), old).unwrap();
+            sink.close().await.unwrap();
+            let error = sink.write(&batch).await.unwrap_err();
+            assert_eq!(error.kind(), SinkErrorKind::Misconfigured, "{}", report(&error));
+            assert!(report(&error).contains(&format!("refuses the worker ({code})")), "{}", report(&error));
+            std::fs::write(token.path(), "new").unwrap();
+            sink.write(&batch).await.unwrap();
+        }
     }
 
     /// Runs this one test again, in a process with an environment of its own.

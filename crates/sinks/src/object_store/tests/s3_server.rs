@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use object_store::HeaderValue;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::SimpleAuth;
 use s3s::path::S3Path;
@@ -21,12 +22,21 @@ pub(super) const BUCKET: &str = "lake";
 /// A bucket that is there and not for this user.
 pub(super) const FOREIGN: &str = "foreign";
 
-/// What the server does not know by itself: it would make buckets as they are written to.
+/// A session token whose time is over, and one that never was any.
+pub(super) const EXPIRED: &str = "expired";
+pub(super) const INVALID: &str = "invalid";
+
+/// What the server does not know by itself: it would make buckets as they are written to, and takes any session token.
 struct Buckets;
 
 #[async_trait::async_trait]
 impl S3Access for Buckets {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        match cx.headers().get("x-amz-security-token").map(HeaderValue::as_bytes) {
+            Some(token) if token == EXPIRED.as_bytes() => return Err(s3_error!(ExpiredToken)),
+            Some(token) if token == INVALID.as_bytes() => return Err(s3_error!(InvalidToken)),
+            _ => {}
+        }
         match cx.s3_path() {
             S3Path::Bucket { bucket } | S3Path::Object { bucket, .. } if &**bucket == FOREIGN => {
                 Err(s3_error!(AccessDenied))

@@ -48,6 +48,20 @@ async fn a_folder_is_made_and_probed_and_shown_without_secrets() {
     assert!(dir.path().join("a/b/c/date=unknown").exists());
 }
 
+#[cfg(feature = "s3")]
+#[tokio::test]
+async fn an_error_shows_no_one_who_logs_in_with_the_url() {
+    let config = ObjectStoreConfig::new("s3://s3cret@lake/readings")
+        .option("aws_endpoint", "http://127.0.0.1:1")
+        .option("aws_allow_http", "true")
+        .option("aws_region", "us-east-1")
+        .option("aws_access_key_id", "a")
+        .secret_option("aws_secret_access_key", crate::Secret::Text("b".into()));
+    let error = ObjectStore::new(config).open().await.unwrap_err();
+    let said = tidemill_core::report(&error);
+    assert!(said.contains("s3://***@lake/readings") && !said.contains("s3cret"), "{said}");
+}
+
 #[test]
 fn what_a_store_says_is_shown_without_parameters() {
     let said = "Error performing PUT https://x.blob.core.windows.net/c/o?sig=s3cret&se=1 in 2s (https://h/?t=s3cret)";
