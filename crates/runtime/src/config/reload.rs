@@ -89,8 +89,11 @@ pub(crate) struct Content {
     /// `None` when it cannot be read.
     text: Option<String>,
     /// The hashes of the others, by their keys.
-    named: Vec<(&'static str, Option<[u8; 32]>)>,
+    named: Vec<Hashed>,
 }
+
+/// The key that names a file, and the hash of what stands there: `None` when it cannot be read.
+type Hashed = (&'static str, Option<[u8; 32]>);
 
 impl Content {
     fn read(path: &Path, named: &[(&'static str, PathBuf)]) -> Self {
@@ -101,10 +104,10 @@ impl Content {
         }
     }
 
-    /// The keys of files that had other content before.
-    fn renewed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
-        let is_other = |(key, now): &&(&str, _)| before.named.iter().any(|(other, then)| other == key && then != now);
-        self.named.iter().filter(|(_, now)| now.is_some()).filter(is_other).map(|(key, _)| *key)
+    /// The hashes of the named files, where one cannot be read the one that was known.
+    fn known_after(&self, before: &[Hashed]) -> Vec<Hashed> {
+        let now = |key: &str| self.named.iter().find(|(other, _)| *other == key).and_then(|(_, hash)| *hash);
+        before.iter().map(|(key, then)| (*key, now(key).or(*then))).collect()
     }
 }
 
@@ -127,6 +130,8 @@ pub(crate) struct FileWatch {
     named: Vec<(&'static str, PathBuf)>,
     /// What was looked at last, whether it was right or wrong.
     seen: Content,
+    /// The named files when they were last readable: one that is away for a moment has not changed.
+    known: Vec<Hashed>,
     /// What the file said when it was last right.
     loaded: Config,
     /// What the worker runs with.
@@ -147,7 +152,8 @@ impl FileWatch {
         let named = read_once(config);
         let seen = Content { text: Some(origin.text.clone()), ..Content::read(&origin.path, &named) };
         let loaded = origin.loaded.clone();
-        Some(Self { origin, named, seen, loaded, running: config.clone(), check: |_| Vec::new() })
+        let known = seen.named.clone();
+        Some(Self { origin, named, seen, known, loaded, running: config.clone(), check: |_| Vec::new() })
     }
 
     /// Refuses also what `check` finds wrong with the configuration that would then hold.
@@ -176,18 +182,20 @@ impl FileWatch {
     /// # Errors
     /// Everything that is wrong with it; the worker goes on with what it has.
     pub(crate) fn take(&mut self, content: Content) -> Result<Option<Change>, ConfigErrors> {
-        let before = std::mem::replace(&mut self.seen, content);
+        self.seen = content;
         let Some(text) = &self.seen.text else {
             let why = format!("{} cannot be read any more", self.path().display());
             return Err(ConfigProblem::new("configuration file", why, "put it back").into());
         };
         let loaded = self.origin.loader.load_again(text, self.path())?;
         let mut change = self.compare(&loaded);
-        let renewed = self.seen.renewed_since(&before).map(str::to_owned);
+        let known = self.seen.known_after(&self.known);
+        let renewed = known.iter().filter(|file| !self.known.contains(file)).map(|(key, _)| (*key).to_owned());
         change.at_next_start.extend(renewed.filter(|key| !change.at_next_start.contains(key)).collect::<Vec<_>>());
         change.config.validate()?;
         change.config.check_files()?;
         ConfigErrors::check((self.check)(&change.config))?;
+        self.known = known;
         self.loaded = loaded;
         self.running = change.config.clone();
         let silent = change.applied.is_empty() && change.at_next_start.is_empty() && change.overridden.is_empty();
@@ -403,6 +411,23 @@ mod tests {
             std::fs::write(path("token"), "two").unwrap();
             assert_eq!(watch.take(watch.reading()()).unwrap().unwrap().at_next_start, ["admin.token_file"]);
         }
+    }
+
+    #[test]
+    fn a_file_that_is_away_for_a_look_and_comes_back_as_it_was_has_not_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let ca = directory.path().join("ca");
+        std::fs::write(&ca, "one").unwrap();
+        let file = file(&format!("[mqtt]\nurl = 'mqtts://h'\n[mqtt.tls]\nca_file = '{}'", ca.display()));
+        let mut watch = FileWatch::new(&load(&file)).unwrap();
+        std::fs::remove_file(&ca).unwrap();
+        assert!(!matches!(watch.take(watch.reading()()), Ok(Some(_))));
+        std::fs::write(&ca, "one").unwrap();
+        assert!(watch.take(watch.reading()()).unwrap().is_none());
+        std::fs::remove_file(&ca).unwrap();
+        assert!(!matches!(watch.take(watch.reading()()), Ok(Some(_))));
+        std::fs::write(&ca, "two").unwrap();
+        assert_eq!(watch.take(watch.reading()()).unwrap().unwrap().at_next_start, ["mqtt.tls.ca_file"]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Secrets: text that can be used but never shown `G12`.
 //!
 //! The `Secret` of the sinks is another thing: the place of a secret, read whenever a sink connects. This one is the
-//! text, read once when the configuration is loaded, from the key or from the file that its `_file` key names.
+//! text: from the key, when the configuration is loaded, or from the file that its `_file` key names, on every connect
+//! (`admin.token_file`: once, at the start).
 
 use std::fmt;
 use std::fs::File;

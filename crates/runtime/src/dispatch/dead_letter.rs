@@ -64,8 +64,11 @@ pub(crate) enum LessOf {
     Payload,
 }
 
-/// The letter without a part of it, which it says.
-pub(crate) fn less(letter: &Record, of: LessOf) -> Record {
+/// The letter without a part of it, which it says. `None` when it has no such part: it would be no smaller.
+pub(crate) fn less(letter: &Record, of: LessOf) -> Option<Record> {
+    if of == LessOf::Properties && letter.content_type.is_none() && letter.headers.len() <= ALWAYS {
+        return None;
+    }
     let mut short = letter.clone();
     short.content_type = None;
     short.headers.truncate(ALWAYS);
@@ -79,7 +82,7 @@ pub(crate) fn less(letter: &Record, of: LessOf) -> Record {
             short.payload = Bytes::new();
         }
     }
-    short
+    Some(short)
 }
 
 /// Bytes as text.

@@ -95,14 +95,10 @@ impl<'a> Filler<'a> {
             to.records += 1;
             return (to.key, to.records - 1);
         }
-        let key = self.idempotency.map(|key| key.in_sink(self.name(sink)));
+        let name = self.route.scope.sinks.get(usize::from(sink.0));
+        let key = self.idempotency.zip(name).map(|(key, name)| key.in_sink(name));
         self.emitted.push(ToSink { sink, key, records: 1 });
         (key, 0)
-    }
-
-    /// The sink's name; that of publications is never a sink's.
-    fn name(&self, sink: SinkId) -> &str {
-        self.route.scope.sinks.get(usize::from(sink.0)).map_or("", |name| name)
     }
 
     /// Read once per event: the stamp may stand inside the payload.

@@ -247,12 +247,24 @@ impl Membership {
 
     /// The client of an instance by that name. An error rather than another shape: that would be another group.
     pub(crate) fn client(&self, instance: &str) -> Result<ClientId, IdentityError> {
+        match self.shape {
+            PlatformShape::ScalableInstance => Ok(self.client_named(Name::new(instance)?)),
+            PlatformShape::Application | PlatformShape::Scalable => Ok(self.any_client()),
+        }
+    }
+
+    /// A client of this shape, which is all that the platform's rules for filters go by.
+    pub(crate) fn any_client(&self) -> ClientId {
+        self.client_named(self.app.clone())
+    }
+
+    fn client_named(&self, instance: Name) -> ClientId {
         let (org, app) = (self.org.clone(), self.app.clone());
-        Ok(match self.shape {
-            PlatformShape::ScalableInstance => ClientId::ScalableInstance { org, app, instance: Name::new(instance)? },
+        match self.shape {
+            PlatformShape::ScalableInstance => ClientId::ScalableInstance { org, app, instance },
             PlatformShape::Application => ClientId::Application { org, app },
             PlatformShape::Scalable => ClientId::Scalable { org, app },
-        })
+        }
     }
 
     /// The client of the connection that only publishes; it must not take the place of the application's own.

@@ -53,6 +53,7 @@ pub(crate) use window::AckWindow;
 pub use done::{Settled, Started};
 pub use error::{SessionError, SessionErrorKind};
 pub use outgoing::{PublishError, Receipt};
+pub(crate) use publisher::Handing;
 pub use publisher::Publisher;
 pub use reason::{Advice, Reason};
 pub use status::Phase;

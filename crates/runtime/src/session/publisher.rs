@@ -2,6 +2,7 @@
 //! instance's own connection: an instance that stops reading at its high-water mark could not see the PUBACKs.
 
 use std::fmt;
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,16 +152,15 @@ impl Publisher {
         &self,
         publications: impl IntoIterator<Item = Publication>,
     ) -> Result<Started, PublishError> {
-        let (shares, started) = Shares::new();
-        let mut publications = publications.into_iter().enumerate().peekable();
-        while publications.peek().is_some() {
-            let places = publications.size_hint().0.clamp(1, AT_ONCE);
-            let places = self.requests.reserve_many(places).await.map_err(|_| PublishError::Closed)?;
-            for (place, (at, publication)) in places.zip(&mut publications) {
-                place.send(Request::new(publication, shares.share(at)));
-            }
-        }
+        let (mut handing, started) = self.hand_over();
+        handing.push_all(&mut publications.into_iter().peekable()).await?;
         Ok(started)
+    }
+
+    /// For publications that are handed over bit by bit and settled together, once the first part is dropped too.
+    pub(crate) fn hand_over(&self) -> (Handing, Started) {
+        let (shares, started) = Shares::new();
+        (Handing { requests: self.requests.clone(), shares, next: 0 }, started)
     }
 
     /// How many sessions there have been.
@@ -201,6 +201,37 @@ impl Publisher {
     /// Closes the connection at once; what waits fails with [`PublishError::Closed`].
     pub fn abort(&self) {
         self.force.cancel();
+    }
+}
+
+/// Hands publications over to one connection. It does not keep the connection open.
+#[derive(Debug)]
+pub(crate) struct Handing {
+    requests: mpsc::Sender<Request>,
+    shares: Shares,
+    /// The place of the next one among all.
+    next: usize,
+}
+
+impl Handing {
+    /// Hands over what is left of these, in their order, as the queue has places. Cancel-safe: what was not handed over is
+    /// left.
+    ///
+    /// # Errors
+    /// The connection has ended for good.
+    pub(crate) async fn push_all<I>(&mut self, publications: &mut Peekable<I>) -> Result<(), PublishError>
+    where
+        I: Iterator<Item = Publication>,
+    {
+        while publications.peek().is_some() {
+            let places = publications.size_hint().0.clamp(1, AT_ONCE);
+            let places = self.requests.reserve_many(places).await.map_err(|_| PublishError::Closed)?;
+            for (place, publication) in places.zip(&mut *publications) {
+                place.send(Request::new(publication, self.shares.share(self.next)));
+                self.next += 1;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -54,22 +54,6 @@ impl Batch {
     }
 }
 
-impl IntoIterator for Batch {
-    type Item = Item;
-    type IntoIter = std::iter::Map<
-        std::iter::Zip<std::vec::IntoIter<Record>, std::vec::IntoIter<Owed>>,
-        fn((Record, Owed)) -> Item,
-    >;
-
-    fn into_iter(self) -> Self::IntoIter {
-        let item: fn((Record, Owed)) -> Item = |(record, owed)| {
-            let Owed { ticket, bytes, received, refusals } = owed;
-            Item { record, ticket, bytes, received, refusals }
-        };
-        self.records.into_iter().zip(self.owed).map(item)
-    }
-}
-
 impl FromIterator<Item> for Batch {
     fn from_iter<T: IntoIterator<Item = Item>>(items: T) -> Self {
         let items = items.into_iter();

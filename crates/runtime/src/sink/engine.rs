@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tidemill_core::{Sink, report};
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -41,7 +42,7 @@ pub(crate) struct SinkEngine {
     unreported: Vec<Batch>,
     /// Refused by the dead-letter destination, and when they are put to it again: beside the flights, so that they hold
     /// up nothing (G11).
-    refused: BTreeMap<Instant, Batch>,
+    refused: BTreeMap<Instant, Vec<Item>>,
     force: CancellationToken,
 }
 
@@ -109,6 +110,11 @@ impl SinkEngine {
             let ended = self.take_in(&mut incoming);
             if let Some(landed) = landed {
                 self.land(landed);
+                // What else is due leaves now too: full batches may come and go for as long as there are some.
+                self.launch(&mut flights, Leave::Due);
+                self.show_load();
+                // Nothing else here waits while the sink never does.
+                consume_budget().await;
                 continue;
             }
             self.launch(&mut flights, if ended { Leave::Anything } else { Leave::Due });
@@ -169,11 +175,11 @@ impl SinkEngine {
     fn land(&mut self, (partition, oldest, landed): (usize, Option<Instant>, Landed)) {
         self.batcher.landed(partition);
         self.unreported.push(landed.written);
-        if landed.stuck.len() > 0 {
+        if !landed.stuck.is_empty() {
             let now = Instant::now();
-            for (record, owed) in landed.stuck.records.into_iter().zip(landed.stuck.owed) {
-                let due = now + self.airline.rest(owed.refusals);
-                self.refused.entry(due).or_default().push(record, owed);
+            for item in landed.stuck {
+                let due = now + self.airline.rest(item.refusals);
+                self.refused.entry(due).or_default().push(item);
             }
         }
         if let Some(at) = self.under_way.iter().position(|other| *other == oldest) {
@@ -189,7 +195,7 @@ impl SinkEngine {
 
     fn show_load(&self) {
         let fronts = self.batcher.fronts().map(|item| item.received);
-        let resting = self.refused.values().filter_map(Batch::oldest);
+        let resting = self.refused.values().flatten().map(|item| item.received);
         let oldest = fronts.chain(resting).chain(self.under_way.iter().copied().flatten()).min();
         self.airline.state.set_load(self.under_way.len(), oldest);
     }

@@ -13,7 +13,7 @@ use tidemill_core::{Rejection, Sink, SinkError, SinkErrorKind, report};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info, warn};
 
-use super::batch::Batch;
+use super::batch::{Batch, Owed};
 use super::breaker::Breaker;
 use super::queue::{Queue, SinkHandle};
 use super::state::SinkState;
@@ -24,6 +24,10 @@ use crate::session::Backoff;
 
 /// However long a target asks to be left alone: an hour without a try helps nobody.
 const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
+
+/// A record that the dead-letter destination refuses rests no longer than this: it holds up the acknowledgements behind it,
+/// and goes out this soon after whatever refused it was mended.
+const LONGEST_REST_OF_REFUSED: Duration = Duration::from_secs(60);
 
 /// What all flights of a sink share.
 pub(super) struct Airline {
@@ -43,7 +47,7 @@ pub(super) struct Landed {
     /// Written, and to be reported with [`Airline::written`]: that may wait until the next batch is under way.
     pub(super) written: Batch,
     /// Records that have nowhere else to go: the dead-letter destination itself refuses them.
-    pub(super) stuck: Batch,
+    pub(super) stuck: Vec<Item>,
 }
 
 /// What the sink says to a batch in the end.
@@ -57,13 +61,13 @@ impl Airline {
     /// How long a record rests that the dead-letter destination has refused so often.
     pub(super) fn rest(&self, refusals: u32) -> Duration {
         let factor = 1_u32.checked_shl(refusals.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.settings.max_delay.saturating_mul(factor).min(LONGEST_REST)
+        self.settings.max_delay.saturating_mul(factor).min(LONGEST_REST_OF_REFUSED)
     }
 
     /// Brings a batch to its end.
     pub(super) async fn fly(&self, batch: Batch) -> Landed {
         let mut parts = vec![batch];
-        let mut stuck = Batch::default();
+        let mut stuck = Vec::new();
         while let Some(mut part) = parts.pop() {
             let rejections = match self.write(&part).await {
                 Answer::Written => Vec::new(),
@@ -197,7 +201,7 @@ impl Airline {
     }
 
     /// The part is written but for the rejected records. Those that have nowhere else to go are `stuck`.
-    async fn settle(&self, part: Batch, rejections: Vec<Rejection>, stuck: &mut Batch) {
+    async fn settle(&self, part: Batch, rejections: Vec<Rejection>, stuck: &mut Vec<Item>) {
         let metrics = &self.state.metrics;
         if rejections.is_empty() {
             self.written(&part);
@@ -219,7 +223,7 @@ impl Airline {
         }
         // First, so that they do not wait for the dead letters.
         self.written(&written);
-        for (record, mut owed, reason) in refused {
+        for (record, owed, reason) in refused {
             let name = &*self.state.name;
             if owed.refusals == 0 {
                 metrics.rejected.inc();
@@ -230,14 +234,14 @@ impl Airline {
                         sink = name,
                         topic = record.topic.as_ref().map(TopicName::as_str),
                         reason,
-                        "the dead-letter destination refuses an event, which stays unfinished; it is tried again, ever \
-                         more rarely, and this is said once"
+                        "the dead-letter destination refuses an event, which stays unfinished; it is tried again \
+                         until it is taken, and this is said once"
                     ),
                     refusals => debug!(sink = name, refusals, reason, "the dead-letter destination still refuses"),
                 }
                 self.state.failed(reason, false);
-                owed.refusals = owed.refusals.saturating_add(1);
-                stuck.push(record, owed);
+                let Owed { ticket, bytes, received, refusals } = owed;
+                stuck.push(Item { record, ticket, bytes, received, refusals: refusals.saturating_add(1) });
                 continue;
             };
             warn!(sink = &*self.state.name, reason, "sink refuses a record; its event goes to the dead letters");

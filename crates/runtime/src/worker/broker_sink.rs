@@ -17,7 +17,7 @@ use tracing::{error, warn};
 use crate::config::MqttVersion;
 use crate::dispatch::{LessOf, hex, shortened_dead_letter};
 use crate::observe::Rarely;
-use crate::session::{PublishError, Publisher, Receipt, Settled};
+use crate::session::{PublishError, Publisher, Receipt, Settled, Started};
 
 /// A publishing connection that starts when it is first needed, shared by the sinks that need one.
 pub(super) struct LazyPublisher {
@@ -65,6 +65,13 @@ impl fmt::Debug for BrokerSink {
     }
 }
 
+/// Who does not take a publication.
+enum Refusal {
+    Broker(PublishError),
+    /// It was not sent: it is none, or the platform would close the connection over it.
+    Rules(String),
+}
+
 /// The topic of a route's dead letters. What cannot stand in a topic name is left out or becomes `_`.
 pub(super) fn dead_letter_topic(prefix: &str, route: &str) -> String {
     let route: String = route
@@ -107,7 +114,17 @@ impl BrokerSink {
         self
     }
 
+    /// Whether the platform's rate holds.
+    fn is_guarded(&self) -> bool {
+        #[cfg(feature = "platform")]
+        let guarded = self.guard.is_some();
+        #[cfg(not(feature = "platform"))]
+        let guarded = false;
+        guarded
+    }
+
     /// The publication of a record, once it may be sent.
+    #[cfg_attr(not(feature = "platform"), expect(clippy::unused_async, reason = "the guard waits"))]
     async fn admitted(&self, record: &Record) -> Result<Publication, String> {
         #[cfg_attr(not(feature = "platform"), expect(unused_mut, reason = "the guard changes it"))]
         let mut publication = self.publication(record)?;
@@ -130,9 +147,9 @@ impl BrokerSink {
         publisher: &Publisher,
         letter: &Record,
         mut refusal: PublishError,
-    ) -> Result<Receipt, PublishError> {
+    ) -> Result<Receipt, Refusal> {
         for less in [LessOf::Properties, LessOf::Payload] {
-            let short = shortened_dead_letter(letter, less);
+            let Some(short) = shortened_dead_letter(letter, less) else { continue };
             error!(
                 topic = told(&short, "tidemill-topic"),
                 route = told(&short, "tidemill-route"),
@@ -144,15 +161,16 @@ impl BrokerSink {
                 %refusal,
                 "the broker cannot take a dead letter as it is; a part of it is left out"
             );
-            let publication = self.admitted(&short).await.map_err(|_| PublishError::Invalid("a part"))?;
-            let settled = publish_all(publisher, vec![publication]).await?;
+            let publication = self.admitted(&short).await.map_err(Refusal::Rules)?;
+            let started = publisher.start_many([publication]).await.map_err(Refusal::Broker)?;
+            let settled = answers(publisher, started).await;
             match settled.failed.into_iter().next() {
                 Some((_, error)) if error.is_about_content() => refusal = error,
-                Some((_, error)) => return Err(error),
+                Some((_, error)) => return Err(Refusal::Broker(error)),
                 None => return Ok(Receipt { no_subscribers: !settled.unheard.is_empty() }),
             }
         }
-        Err(refusal)
+        Err(Refusal::Broker(refusal))
     }
 
     fn publication(&self, record: &Record) -> Result<Publication, String> {
@@ -185,13 +203,12 @@ fn told<'a>(letter: &'a Record, name: &str) -> &'a str {
     letter.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
 }
 
-/// Hands publications over and waits until the broker has answered each. The publisher keeps what it was given and sends
-/// it again by itself: giving up here, to be asked to write the same once more, would only publish it twice.
-async fn publish_all(publisher: &Publisher, publications: Vec<Publication>) -> Result<Settled, PublishError> {
-    let mut started = publisher.start_many(publications).await?;
+/// Waits until the broker has answered each publication. The publisher keeps what it was given and sends it again by
+/// itself: giving up here, to be asked to write the same once more, would only publish it twice.
+async fn answers(publisher: &Publisher, mut started: Started) -> Settled {
     loop {
         match tokio::time::timeout(PATIENCE, started.settled()).await {
-            Ok(settled) => return Ok(settled),
+            Ok(settled) => return settled,
             Err(_) => {
                 let error = publisher.last_error();
                 warn!(error, "the broker has not taken a dead letter or publication yet; waiting for it");
@@ -204,6 +221,7 @@ async fn publish_all(publisher: &Publisher, publications: Vec<Publication>) -> R
 impl Sink for BrokerSink {
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
         let publisher = self.publisher.get();
+        let (mut handing, started) = publisher.hand_over();
         let mut publications = Vec::with_capacity(batch.len());
         // Of each publication, which record it comes from.
         let mut sources = Vec::with_capacity(batch.len());
@@ -216,8 +234,15 @@ impl Sink for BrokerSink {
                 }
                 Err(reason) => rejections.push(Rejection { index, reason }),
             }
+            // One that has waited for its turn leaves then: all at the end would leave in one instant.
+            if self.is_guarded() {
+                let admitted = &mut publications.drain(..).peekable();
+                handing.push_all(admitted).await.map_err(SinkError::unavailable)?;
+            }
         }
-        let settled = publish_all(&publisher, publications).await.map_err(SinkError::unavailable)?;
+        handing.push_all(&mut publications.into_iter().peekable()).await.map_err(SinkError::unavailable)?;
+        drop(handing);
+        let settled = answers(&publisher, started).await;
         // What handlers publish may well be for nobody.
         let letters = settled.unheard.iter().map(|at| &batch[sources[*at]]);
         for letter in letters.filter(|record| record.publication.is_none()) {
@@ -230,13 +255,16 @@ impl Sink for BrokerSink {
                 error if error.is_about_content() && record.publication.is_none() => {
                     self.publish_less(&publisher, record, error).await
                 }
-                error => Err(error),
+                error => Err(Refusal::Broker(error)),
             };
             match outcome {
                 Ok(receipt) if receipt.no_subscribers => self.warn_unheard(&self.topic(record)),
                 Ok(_) => {}
-                Err(PublishError::Closed) => return Err(SinkError::unavailable(PublishError::Closed)),
-                Err(error) => rejections.push(Rejection { index, reason: error.to_string() }),
+                Err(Refusal::Broker(PublishError::Closed)) => {
+                    return Err(SinkError::unavailable(PublishError::Closed));
+                }
+                Err(Refusal::Broker(error)) => rejections.push(Rejection { index, reason: error.to_string() }),
+                Err(Refusal::Rules(reason)) => rejections.push(Rejection { index, reason }),
             }
         }
         if rejections.is_empty() { Ok(()) } else { Err(SinkError::rejected(rejections)) }

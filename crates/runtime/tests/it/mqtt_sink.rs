@@ -64,3 +64,45 @@ async fn a_record_that_the_broker_ends_connections_over_is_refused_however_short
         serving.abort();
     }
 }
+
+/// More than waits in the publisher's queue and is on its way, so that handing over has to wait for the broker.
+#[tokio::test]
+async fn a_write_that_is_dropped_while_it_hands_over_publishes_nothing_twice() {
+    const MANY: usize = 4000;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut broker = Config::default().mqtt;
+    broker.url = format!("mqtt://{}", listener.local_addr().unwrap());
+    let sink = MqttSink::new(MqttSinkConfig::new(broker, "out"));
+    let batch: Vec<_> = (0..MANY).map(|number| Record::new(number.to_string())).collect();
+    let mut write = sink.write(&batch);
+    let mut broker = {
+        let accepted = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut broker = ScriptedBroker::new(stream).with_patience(Duration::from_secs(20));
+            broker.expect_connect().await;
+            let properties = v5::ConnAckProperties { receive_max: Some(10), ..crate::connect::no_properties() };
+            broker.send_connack(false, Some(properties)).await;
+            broker
+        };
+        tokio::select! { _ = &mut write => panic!("the broker has not taken it"), broker = accepted => broker }
+    };
+    let first = tokio::select! {
+        _ = &mut write => panic!("the broker has not taken it"),
+        first = broker.expect_publish() => first,
+    };
+    drop(write);
+    let serving = async {
+        let (mut taken, mut next) = (Vec::new(), first);
+        loop {
+            taken.push(String::from_utf8(next.payload.to_vec()).unwrap());
+            broker.puback(next.pkid).await;
+            if taken.len() == MANY {
+                return taken;
+            }
+            next = broker.expect_publish().await;
+        }
+    };
+    let (written, taken) = tokio::join!(sink.write(&batch), serving);
+    written.unwrap();
+    assert!(taken.iter().enumerate().all(|(at, text)| *text == at.to_string()), "something came twice or out of order");
+}

@@ -1,8 +1,10 @@
 //! Batches under way: how many, how large, how fast, and what becomes of those that the target does not take.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidemill_core::{Event, Record, SinkError, SinkTraits};
+use tidemill_core::{Event, Record, Sink, SinkError, SinkTraits, async_trait};
 use tidemill_runtime::SinkSettings;
 use tokio::time::Instant;
 
@@ -196,4 +198,63 @@ async fn leaving_waits_for_what_lingers_and_loses_nothing() {
     broker.expect_disconnect().await;
     assert_eq!(rig.ended().await.unwrap().handled, 10);
     assert_eq!(target.payloads().len(), 10);
+}
+
+/// All batches but the last are full and the target is quick, so that one lands as soon as it has left.
+#[tokio::test(start_paused = true)]
+async fn what_is_due_leaves_and_others_get_their_turn_while_full_batches_come_and_go() {
+    const MANY: usize = 3000;
+    let (turns, order) = (Arc::new(AtomicUsize::new(0)), Arc::<Mutex<Vec<(String, usize)>>>::default());
+    let sink = Quick { turns: Arc::clone(&turns), order: Arc::clone(&order) };
+    let handler = does(|_, cx| {
+        for key in ["lone"; 3].into_iter().chain(["busy"; MANY]) {
+            cx.emit("out", Record::new(key).with_key(key))?;
+        }
+        Ok(())
+    });
+    let settings = settings(|s| (s.in_flight, s.max_batch_records) = (4, 2));
+    let mut rig = Rig::start(config(), |worker| worker.sink_with("out", sink, settings).add_route(route(handler)));
+    let mut broker = rig.subscribed().await;
+    let other = tokio::spawn(async move {
+        loop {
+            turns.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+    });
+    broker.publish(1, "t/a", Q1, "x").await;
+    // Not `until`: time stands still while the other task always has something to do.
+    for _ in 0..1_000_000 {
+        if order.lock().unwrap().len() == 2 + MANY / 2 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let order = order.lock().unwrap().clone();
+    let last = order.iter().rposition(|(key, _)| key == "lone").unwrap();
+    assert!(last < 10, "what was due waited for {last} others");
+    let in_a_row = order.chunk_by(|a, b| a.1 == b.1).map(<[_]>::len).max().unwrap();
+    assert!(in_a_row < 500, "{in_a_row} writes without a turn for anyone else");
+    other.abort();
+    broker.expect_pubacks([1]).await;
+    rig.leave(broker).await;
+}
+
+/// A sink that never waits. Keeps of each write the first payload, and how many turns another task has had.
+#[derive(Debug)]
+struct Quick {
+    turns: Arc<AtomicUsize>,
+    order: Arc<Mutex<Vec<(String, usize)>>>,
+}
+
+#[async_trait]
+impl Sink for Quick {
+    fn traits(&self) -> SinkTraits {
+        SinkTraits::default().ordered()
+    }
+
+    async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
+        let first = String::from_utf8(batch[0].payload.to_vec()).unwrap();
+        self.order.lock().unwrap().push((first, self.turns.load(Ordering::SeqCst)));
+        Ok(())
+    }
 }

@@ -83,3 +83,32 @@ async fn publications_keep_to_the_rate_in_units_of_4_kib() {
     // 130 units, of which a burst of 33 is free.
     assert!(began.elapsed() >= Duration::from_millis(9500), "{:?}", began.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn publications_of_one_batch_leave_one_by_one_at_the_rate() {
+    let platform = platform().await;
+    let handler = handler_fn(|_: Event, mut cx: Context| async move {
+        for _ in 0..13 {
+            cx.platform().send_command("T", "I", "C", "bin", vec![0; 9 * 4096])?;
+        }
+        Ok(())
+    });
+    let mut config = config();
+    config.platform.publish_units_per_second = 10;
+    let member = Member::start(&platform, config, |b| b.on_event("+", "+", "E", "json", handler));
+    member.handle.ready().await;
+    let mut device = device(&platform, "I").await.with_patience(Duration::from_secs(60));
+    device.subscribe("iot-2/cmd/+/fmt/+", QoS::AtMostOnce).await;
+    events(&mut device, 1).await;
+    let mut arrivals = Vec::new();
+    for _ in 0..13 {
+        device.expect_publish().await;
+        arrivals.push(Instant::now());
+    }
+    // Three of ten units each are the burst, and each second brings what one costs.
+    for (at, pair) in arrivals.windows(2).enumerate().skip(3) {
+        let apart = pair[1] - pair[0];
+        assert!((900..1100).contains(&apart.as_millis()), "{} came {apart:?} after the one before", at + 1);
+    }
+    member.leave().await;
+}

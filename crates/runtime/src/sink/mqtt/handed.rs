@@ -1,28 +1,53 @@
-//! Batches that the publisher has and the broker has not answered.
+//! Batches that the publisher has, whole or in part, and the broker has not answered.
 //!
-//! INVARIANT: a write that is given up leaves its batch here, and the same batch written again waits for it in place of
-//! being published twice. So a publication that the broker ends connections over stays with the publisher, which finds
+//! INVARIANT: a write that is given up leaves its batch here, and the same batch written again hands over what is left of
+//! it and waits, in place of publishing anything twice. So a publication that the broker ends connections over stays with the publisher, which finds
 //! it out, however often the write is given up meanwhile.
 
 use std::collections::VecDeque;
+use std::iter::Peekable;
 use std::sync::{Mutex, PoisonError};
+use std::vec::IntoIter;
 
-use tidemill_core::{Record, Rejection};
+use tidemill_core::{Publication, Record, Rejection};
 
-use crate::session::{Settled, Started};
+use crate::session::{Handing, PublishError, Publisher, Settled, Started};
 
 /// So many are remembered. Batches are written again before others, so only those that are given up for good are ever
 /// forgotten.
 const REMEMBERED: usize = 256;
 
-/// A batch that the publisher has.
+/// A batch that the publisher has, or is being given.
 #[derive(Debug)]
 pub(super) struct Handed {
-    pub(super) started: Started,
+    /// Until all is handed over, and what is not yet.
+    handing: Option<(Handing, Peekable<IntoIter<Publication>>)>,
+    started: Started,
     /// Of each publication, which record it comes from.
-    pub(super) sources: Vec<usize>,
+    sources: Vec<usize>,
     /// Records that became no publication.
-    pub(super) rejections: Vec<Rejection>,
+    rejections: Vec<Rejection>,
+}
+
+impl Handed {
+    /// One of which nothing is handed over yet.
+    pub(super) fn new(
+        publisher: &Publisher,
+        publications: Vec<Publication>,
+        sources: Vec<usize>,
+        rejections: Vec<Rejection>,
+    ) -> Self {
+        let (handing, started) = publisher.hand_over();
+        Self { handing: Some((handing, publications.into_iter().peekable())), started, sources, rejections }
+    }
+
+    async fn settled(&mut self) -> Result<Settled, PublishError> {
+        if let Some((handing, rest)) = &mut self.handing {
+            handing.push_all(rest).await?;
+            self.handing = None;
+        }
+        Ok(self.started.settled().await)
+    }
 }
 
 /// See the module's description.
@@ -53,11 +78,14 @@ pub(super) struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Waits until everything is settled. Cancel-safe.
-    pub(super) async fn settled(&mut self) -> Settled {
+    /// Hands over what is left, and waits until everything is settled. Cancel-safe.
+    ///
+    /// # Errors
+    /// The connection has ended for good; a part may have been published.
+    pub(super) async fn settled(&mut self) -> Result<Settled, PublishError> {
         match &mut self.handed {
-            Some(handed) => handed.started.settled().await,
-            None => Settled::default(),
+            Some(handed) => handed.settled().await,
+            None => Ok(Settled::default()),
         }
     }
 

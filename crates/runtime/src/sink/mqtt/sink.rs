@@ -147,14 +147,12 @@ impl MqttSink {
                         Err(reason) => rejections.push(Rejection { index, reason }),
                     }
                 }
-                let started = timeout_at(until, publisher.start_many(publications)).await.map_err(|_| late())?;
-                let started = started.map_err(SinkError::unavailable)?;
-                self.handed.wait(batch, Handed { started, sources, rejections })
+                self.handed.wait(batch, Handed::new(&publisher, publications, sources, rejections))
             }
         };
         let settled = timeout_at(until, waiting.settled()).await.map_err(|_| late())?;
         let (sources, mut rejections) = waiting.over();
-        for (at, error) in settled.failed {
+        for (at, error) in settled.map_err(SinkError::unavailable)?.failed {
             rejections.push(Rejection { index: sources[at], reason: refused(error, topic)? });
         }
         rejections.sort_by_key(|rejection| rejection.index);
