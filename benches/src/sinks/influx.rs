@@ -1,7 +1,7 @@
 //! Points of a real InfluxDB 1: bare, two fields read from the payload, lines of a batch packed and posted with reqwest.
 
 use std::fmt::Write as _;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use reqwest::Client;
