@@ -13,6 +13,8 @@ pub(super) enum Peer {
     Tidemill,
     /// This project with `runtime.io_threads = 1`: sessions on a thread of their own
     TidemillApart,
+    /// This project with `mqtt.ack_linger = "2ms"`: acknowledgements of single events leave together
+    TidemillLinger,
     /// rumqttc, MQTT 5, acknowledging by hand
     Rumqttc,
     /// RustStream on rumqttc
@@ -34,6 +36,7 @@ impl Peer {
         match self {
             Self::Tidemill => "tidemill",
             Self::TidemillApart => "tidemill-apart",
+            Self::TidemillLinger => "tidemill-linger",
             Self::Rumqttc => "rumqttc",
             Self::Ruststream => "ruststream",
             Self::Paho => "paho",
@@ -47,7 +50,7 @@ impl Peer {
     /// Events per second on a raw feed, in order of magnitude: only the length of a run depends on it.
     pub(super) fn about_per_s(self) -> u64 {
         match self {
-            Self::Tidemill | Self::TidemillApart => 1_500_000,
+            Self::Tidemill | Self::TidemillApart | Self::TidemillLinger => 1_500_000,
             Self::Rumqttc | Self::Ruststream => 150_000,
             Self::Paho => 50_000,
             Self::Mqttjs | Self::MosquittoSub => 40_000,

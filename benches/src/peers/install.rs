@@ -32,6 +32,7 @@ impl Workshop {
         match peer {
             Peer::Tidemill => self.tidemill(),
             Peer::TidemillApart => Ok(self.tidemill()?.env("TIDEMILL_RUNTIME__IO_THREADS", "1")),
+            Peer::TidemillLinger => Ok(self.tidemill()?.env("TIDEMILL_MQTT__ACK_LINGER", "2ms")),
             Peer::Rumqttc | Peer::Paho => self.rust(peer.name(), &[]),
             Peer::Ruststream => self.rust("ruststream", &["run"]),
             Peer::Mqttjs => self.node(),

@@ -17,6 +17,8 @@ use crate::profile;
 pub(crate) const MAX_INSTANCES: u32 = 1024;
 /// More threads than any machine needs for sockets.
 pub(super) const MAX_IO_THREADS: u16 = 256;
+/// Far above what is gained, and below what brokers take for a lost acknowledgement.
+const MAX_ACK_LINGER: Duration = Duration::from_millis(100);
 /// Keep-alive is two bytes of seconds `[MQTT-3.1.2.10]`.
 const MAX_KEEP_ALIVE: Duration = Duration::from_secs(65_535);
 /// Fixed header and the largest remaining length `[MQTT-2.1.4]`.
@@ -169,6 +171,12 @@ fn durations(config: &Config, report: &mut Report) {
         let too_long = duration.is_some_and(|duration| duration > MAX_DURATION);
         report.refuse(too_long, key, "it is longer than 365 days", "set a shorter duration");
     }
+    report.refuse(
+        mqtt.ack_linger > MAX_ACK_LINGER,
+        "mqtt.ack_linger",
+        "the broker would wait for longer than 100 ms",
+        "set it to a few milliseconds, or to 0s to acknowledge at once",
+    );
     let keep_alive = mqtt.keep_alive;
     report.refuse(
         keep_alive > MAX_KEEP_ALIVE || keep_alive.subsec_nanos() != 0,

@@ -133,7 +133,7 @@ impl Canary<'_> {
                     _ => {}
                 }
             }
-            match timeout_at(until, self.wire.drive(Interest { read: true, flush: false })).await {
+            match timeout_at(until, self.wire.drive(Interest { read: true, write: true, flush: false })).await {
                 Ok(Ok(Driven::Read | Driven::Flushed)) => {}
                 Ok(Ok(Driven::Eof) | Err(_)) => return Ok(Verdict::Cut),
                 Err(_) if plain_came && tries < TRIES => {

@@ -145,7 +145,7 @@ pub(crate) async fn handshake(wire: &mut Wire, options: &ConnectOptions) -> Resu
                 return Err(SessionError::new(SessionErrorKind::Protocol, text).with_source(error));
             }
         }
-        match wire.drive(Interest { read: true, flush: false }).await {
+        match wire.drive(Interest { read: true, write: true, flush: false }).await {
             Ok(Driven::Read | Driven::Flushed) => {}
             Ok(Driven::Eof) => {
                 return Err(SessionError::new(SessionErrorKind::Io, NO_ANSWER));

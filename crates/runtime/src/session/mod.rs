@@ -22,6 +22,7 @@ mod error;
 mod handshake;
 mod keep_alive;
 mod leaving;
+mod linger;
 pub(crate) mod link;
 mod manifest;
 mod outgoing;

@@ -23,6 +23,7 @@ use super::error::{SessionError, SessionErrorKind};
 use super::handshake::write_disconnect;
 use super::keep_alive::KeepAlive;
 use super::leaving::Leaving;
+use super::linger::AckLinger;
 use super::link::{Ack, Delivery, Finished, Link};
 use super::outgoing::Outgoing;
 use super::parting::PartingCell;
@@ -92,6 +93,7 @@ pub(super) struct Turn {
     pub(super) subscriptions: Subscriptions,
     aliases: Aliases,
     pub(super) clocks: KeepAlive,
+    linger: AckLinger,
     deliveries: Vec<Delivery>,
     finished: Finished,
     /// The input buffer may hold a whole packet that was not decoded for want of room.
@@ -108,6 +110,7 @@ impl Turn {
         match driven {
             Ok(Driven::Read) => {
                 self.clocks.heard();
+                self.linger.heard(self.clocks.last_read());
                 self.undecoded = true;
                 Ok(())
             }
@@ -127,6 +130,7 @@ impl Running<'_> {
             subscriptions: Subscriptions::new(&self.settings.filters, strays),
             aliases: Aliases::new(self.settings.topic_alias_max),
             clocks: KeepAlive::new(self.keep_alive, self.settings.ping_timeout),
+            linger: AckLinger::new(self.settings.ack_linger, self.settings.high_water),
             deliveries: Vec::new(),
             finished: Finished::default(),
             undecoded: true,
@@ -141,7 +145,8 @@ impl Running<'_> {
         let left = leave.cancelled();
         let forced = force.cancelled();
         let timer = sleep_until(self.next_deadline(&turn));
-        tokio::pin!(left, forced, timer);
+        let acks_leave = sleep_until(Instant::now());
+        tokio::pin!(left, forced, timer, acks_leave);
 
         loop {
             if let Err((error, reason)) = self.work(&mut turn) {
@@ -156,7 +161,20 @@ impl Running<'_> {
                 return End::Left;
             }
             turn.clocks.hold_back(!self.may_read());
-            let interest = Interest { read: self.may_read() && !turn.undecoded, flush: self.outgoing.awaits_flush() };
+            let waits = match turn.leaving {
+                Leaving::No => turn.linger.waits(self.wire.output.len(), self.window.len()),
+                _ => None,
+            };
+            if let Some(until) = waits
+                && until != acks_leave.deadline()
+            {
+                acks_leave.as_mut().reset(until);
+            }
+            let interest = Interest {
+                read: self.may_read() && !turn.undecoded,
+                write: waits.is_none(),
+                flush: self.outgoing.awaits_flush(),
+            };
             let can_request = self.outgoing.has_room();
             tokio::select! {
                 biased;
@@ -184,7 +202,9 @@ impl Running<'_> {
                     }
                     timer.as_mut().reset(self.next_deadline(&turn));
                 }
+                () = &mut acks_leave, if waits.is_some() => turn.linger.release(),
                 () = given_turn() => {
+                    turn.linger.release();
                     if self.tick_when_given(&mut turn) {
                         timer.as_mut().reset(self.next_deadline(&turn));
                     }
@@ -236,8 +256,10 @@ impl Running<'_> {
             self.window.finish(seq);
         }
         let output = &mut self.wire.output;
+        let before = output.len();
         let acked = self.window.take_due(|pkid| codec::write_puback(output, pkid));
         if acked > 0 {
+            turn.linger.add(acked, output.len() - before);
             self.link.raise_floor(self.window.base());
             self.status.count_acks(acked);
         }

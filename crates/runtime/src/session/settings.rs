@@ -21,6 +21,7 @@ pub(crate) struct Settings {
     pub(crate) topic_alias_max: u16,
     pub(crate) qos0_overflow: Overflow,
     pub(crate) ping_timeout: Duration,
+    pub(crate) ack_linger: Duration,
     pub(crate) subscribe_timeout: Duration,
 }
 
@@ -39,6 +40,7 @@ impl Settings {
             topic_alias_max: config.mqtt.topic_alias_max,
             qos0_overflow: config.dispatch.qos0_overflow,
             ping_timeout: config.mqtt.ping_timeout,
+            ack_linger: config.mqtt.ack_linger,
             subscribe_timeout: config.mqtt.connect_timeout,
         }
     }

@@ -33,6 +33,8 @@ pub(crate) enum Driven {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Interest {
     pub(crate) read: bool,
+    /// Nothing is written without.
+    pub(crate) write: bool,
     /// Come back as soon as the write buffer is empty.
     pub(crate) flush: bool,
 }
@@ -65,7 +67,7 @@ impl Wire {
     }
 
     fn poll_drive(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<Driven>> {
-        let written = self.poll_write_out(cx);
+        let written = if interest.write { self.poll_write_out(cx) } else { Poll::Pending };
         if interest.read {
             // A read that filled the buffer promises more: grow to the large size, and stay there.
             if self.input.capacity() - self.input.len() < self.read_size / 4 {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tidemill_runtime::Config;
+use tokio::time::{Instant, sleep};
 
 use crate::support::*;
 
@@ -107,11 +109,11 @@ async fn handlers_see_what_the_broker_sent() {
 }
 
 /// Events come in bursts of any size, handlers end in any order: the acks are all the events in their order.
-fn acks_follow_the_events(bursts: Vec<usize>, picks: Vec<prop::sample::Index>) {
+fn acks_follow_the_events(config: Config, bursts: Vec<usize>, picks: Vec<prop::sample::Index>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async move {
         let (handler, mut calls) = Calls::new();
-        let mut rig = Rig::with_handler(config(), handler);
+        let mut rig = Rig::with_handler(config, handler);
         let mut broker = rig.subscribed().await;
         let mut sent = 0;
         let mut held = Vec::new();
@@ -143,9 +145,93 @@ proptest! {
     fn acks_follow_the_events_for_all_bursts_and_orders(
         bursts in prop::collection::vec(0_usize..12, 1..8),
         picks in prop::collection::vec(any::<prop::sample::Index>(), 0..80),
+        lingers in any::<bool>(),
     ) {
-        acks_follow_the_events(bursts, picks);
+        acks_follow_the_events(if lingers { lingering() } else { config() }, bursts, picks);
     }
+}
+
+/// Acks of single events wait for 10 ms.
+fn lingering() -> Config {
+    let mut config = config();
+    config.mqtt.ack_linger = Duration::from_millis(10);
+    config
+}
+
+#[tokio::test(start_paused = true)]
+async fn acks_that_linger_leave_together_as_soon_as_there_are_four() {
+    let mut rig = Rig::with_handler(lingering(), Fine);
+    let mut broker = rig.subscribed().await;
+    let began = Instant::now();
+    broker.publish(1, "t/a", Q1, "x").await;
+    for pkid in 2..=4 {
+        broker.expect_no_packet_for(Duration::from_millis(1)).await;
+        broker.publish(pkid, "t/a", Q1, "x").await;
+    }
+    broker.expect_pubacks(1..=4).await;
+    assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
+    rig.leave(broker).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ack_lingers_no_longer_than_the_setting_says() {
+    let mut rig = Rig::with_handler(lingering(), Fine);
+    let mut broker = rig.subscribed().await;
+    for pkid in 1..=3 {
+        let began = Instant::now();
+        broker.publish(pkid, "t/a", Q1, "x").await;
+        broker.expect_pubacks([pkid]).await;
+        let lingered = began.elapsed();
+        assert!((10..=12).contains(&lingered.as_millis()), "{lingered:?}");
+        // Soon enough for another one to be likely.
+        broker.publish(100 + pkid, "t/a", Q1, "x").await;
+        broker.expect_pubacks([100 + pkid]).await;
+    }
+    rig.leave(broker).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_ack_lingers_after_a_quiet_time() {
+    let mut rig = Rig::with_handler(lingering(), Fine);
+    let mut broker = rig.subscribed().await;
+    sleep(Duration::from_secs(1)).await;
+    let began = Instant::now();
+    broker.publish(1, "t/a", Q1, "x").await;
+    broker.expect_pubacks([1]).await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    rig.leave(broker).await;
+}
+
+/// The broker may be waiting for room in its window.
+#[tokio::test(start_paused = true)]
+async fn no_ack_lingers_while_several_events_are_being_handled() {
+    let (handler, mut calls) = Calls::new();
+    let mut rig = Rig::with_handler(lingering(), handler);
+    let mut broker = rig.subscribed().await;
+    let began = Instant::now();
+    for pkid in 1..=5 {
+        broker.publish(pkid, &format!("t/{pkid}"), Q1, "x").await;
+    }
+    let mut held = calls.take(5).await;
+    held.remove(0).ok();
+    broker.expect_pubacks([1]).await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    held.into_iter().for_each(Call::ok);
+    broker.expect_pubacks([2, 3, 4, 5]).await;
+    rig.leave(broker).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_takes_no_lingering_ack_along() {
+    let mut rig = Rig::with_handler(lingering(), Fine);
+    let mut broker = rig.subscribed().await;
+    let began = Instant::now();
+    broker.publish(1, "t/a", Q1, "x").await;
+    rig.received(1).await;
+    rig.stop();
+    broker.expect_pubacks([1]).await;
+    assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
+    assert_eq!(rig.leave(broker).await.handled, 1);
 }
 
 /// As EMQX does after its retry interval, and NATS after its wait for an acknowledgement.

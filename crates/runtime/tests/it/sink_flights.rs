@@ -233,7 +233,8 @@ async fn what_is_due_leaves_and_others_get_their_turn_while_full_batches_come_an
     let last = order.iter().rposition(|(key, _)| key == "lone").unwrap();
     assert!(last < 10, "what was due waited for {last} others");
     let in_a_row = order.chunk_by(|a, b| a.1 == b.1).map(<[_]>::len).max().unwrap();
-    assert!(in_a_row < 500, "{in_a_row} writes without a turn for anyone else");
+    // A task has 128 steps until others get their turn, in each of which all that may be under way at a time can land.
+    assert!(in_a_row <= 128 * 4, "{in_a_row} writes without a turn for anyone else");
     other.abort();
     broker.expect_pubacks([1]).await;
     rig.leave(broker).await;
