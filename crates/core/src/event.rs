@@ -85,14 +85,9 @@ impl Captures {
 /// One event, as a handler sees it. Cloning shares the bytes.
 #[derive(Clone)]
 pub struct Event {
-    topic: TopicName,
-    payload: Bytes,
-    properties: Option<Box<Properties>>,
+    arrival: Arrival,
     captures: Captures,
     received_at: SystemTime,
-    qos: QoS,
-    dup: bool,
-    retain: bool,
 }
 
 /// Everything that an event is made of, for code that receives events.
@@ -116,19 +111,28 @@ pub struct EventParts {
     pub retain: bool,
 }
 
+/// What of an event comes over the wire, for code that receives events into the same place again and again.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The topic it was published to.
+    pub topic: TopicName,
+    /// The payload.
+    pub payload: Bytes,
+    /// The MQTT 5 properties.
+    pub properties: Option<Box<Properties>>,
+    /// Quality of service.
+    pub qos: QoS,
+    /// The broker has sent this event before.
+    pub dup: bool,
+    /// It was retained.
+    pub retain: bool,
+}
+
 impl From<EventParts> for Event {
     #[inline]
     fn from(parts: EventParts) -> Self {
-        Self {
-            topic: parts.topic,
-            payload: parts.payload,
-            properties: parts.properties,
-            captures: parts.captures,
-            received_at: parts.received_at,
-            qos: parts.qos,
-            dup: parts.dup,
-            retain: parts.retain,
-        }
+        let EventParts { topic, payload, properties, captures, received_at, qos, dup, retain } = parts;
+        Self { arrival: Arrival { topic, payload, properties, qos, dup, retain }, captures, received_at }
     }
 }
 
@@ -136,43 +140,48 @@ impl Event {
     /// An event at QoS 0 without properties, received at the Unix epoch; the `with_` methods set the rest.
     #[must_use]
     pub fn new(topic: TopicName, payload: impl Into<Bytes>) -> Self {
+        let (payload, qos) = (payload.into(), QoS::AtMostOnce);
         Self {
-            topic,
-            payload: payload.into(),
-            properties: None,
+            arrival: Arrival { topic, payload, properties: None, qos, dup: false, retain: false },
             captures: Captures::default(),
             received_at: SystemTime::UNIX_EPOCH,
-            qos: QoS::AtMostOnce,
-            dup: false,
-            retain: false,
         }
+    }
+
+    /// Becomes another event of the same route, where it stands: the names of the captures stay, `spans` are their places
+    /// in the new topic. Cheaper than to make an event and to move it there.
+    #[inline(always)]
+    pub fn renew(&mut self, next: Arrival, spans: SmallVec<[Span; 4]>, received_at: SystemTime) {
+        self.arrival = next;
+        self.captures.spans = spans;
+        self.received_at = received_at;
     }
 
     /// Sets the quality of service.
     #[must_use]
     pub fn with_qos(mut self, qos: QoS) -> Self {
-        self.qos = qos;
+        self.arrival.qos = qos;
         self
     }
 
     /// Sets the dup flag: the broker has sent this event before.
     #[must_use]
     pub fn with_dup(mut self, dup: bool) -> Self {
-        self.dup = dup;
+        self.arrival.dup = dup;
         self
     }
 
     /// Sets the retain flag.
     #[must_use]
     pub fn with_retain(mut self, retain: bool) -> Self {
-        self.retain = retain;
+        self.arrival.retain = retain;
         self
     }
 
     /// Sets the MQTT 5 properties.
     #[must_use]
     pub fn with_properties(mut self, properties: Option<Box<Properties>>) -> Self {
-        self.properties = properties;
+        self.arrival.properties = properties;
         self
     }
 
@@ -191,27 +200,29 @@ impl Event {
     }
 
     /// The topic it was published to.
+    #[inline]
     #[must_use]
     pub fn topic(&self) -> &str {
-        self.topic.as_str()
+        self.arrival.topic.as_str()
     }
 
     /// The topic it was published to, to keep.
     #[must_use]
     pub fn topic_name(&self) -> &TopicName {
-        &self.topic
+        &self.arrival.topic
     }
 
     /// The payload. A clone shares the receive buffer and keeps all of it alive: copy what is kept for long.
+    #[inline]
     #[must_use]
     pub fn payload(&self) -> &Bytes {
-        &self.payload
+        &self.arrival.payload
     }
 
     /// The MQTT 5 properties; `None` when there were none.
     #[must_use]
     pub fn properties(&self) -> Option<&Properties> {
-        self.properties.as_deref()
+        self.arrival.properties.as_deref()
     }
 
     /// The first MQTT 5 user property of that name.
@@ -223,7 +234,7 @@ impl Event {
     /// The topic level that the route captured as `{name}`.
     #[must_use]
     pub fn capture(&self, name: &str) -> Option<&str> {
-        self.captures.get(self.topic.as_str(), name)
+        self.captures.get(self.topic(), name)
     }
 
     /// The captures as places in the topic, for whatever takes the topic along.
@@ -234,25 +245,25 @@ impl Event {
 
     /// All captures, as names and levels.
     pub fn captures(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.captures.iter(self.topic.as_str())
+        self.captures.iter(self.topic())
     }
 
     /// Quality of service it was delivered with.
     #[must_use]
     pub fn qos(&self) -> QoS {
-        self.qos
+        self.arrival.qos
     }
 
     /// Whether the broker says that it may have delivered this event before.
     #[must_use]
     pub fn dup(&self) -> bool {
-        self.dup
+        self.arrival.dup
     }
 
     /// Whether the broker sent it as a retained event.
     #[must_use]
     pub fn retain(&self) -> bool {
-        self.retain
+        self.arrival.retain
     }
 
     /// When it arrived at this worker.
@@ -268,8 +279,8 @@ impl Event {
     /// `.permanent()?` is the usual answer.
     #[cfg(feature = "json")]
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, PayloadError> {
-        serde_json::from_slice(&self.payload)
-            .map_err(|source| PayloadError { topic: self.topic.clone(), source: Box::new(source) })
+        serde_json::from_slice(&self.arrival.payload)
+            .map_err(|source| PayloadError { topic: self.topic_name().clone(), source: Box::new(source) })
     }
 }
 
@@ -277,11 +288,11 @@ impl fmt::Debug for Event {
     /// Without the payload's content: it may be private.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
-            .field("topic", &self.topic)
-            .field("payload_bytes", &self.payload.len())
-            .field("qos", &self.qos)
-            .field("dup", &self.dup)
-            .field("retain", &self.retain)
+            .field("topic", &self.topic())
+            .field("payload_bytes", &self.payload().len())
+            .field("qos", &self.qos())
+            .field("dup", &self.dup())
+            .field("retain", &self.retain())
             .finish_non_exhaustive()
     }
 }
@@ -320,6 +331,25 @@ mod tests {
         assert_eq!(event.capture("line"), Some("7"));
         assert_eq!(event.capture("plant"), None);
         assert_eq!(event.captures().collect::<Vec<_>>(), [("line", "7")]);
+    }
+
+    #[test]
+    fn a_renewed_event_is_the_next_one_with_the_names_of_the_one_before() {
+        let at = |start, end| SmallVec::from_slice(&[Span { start, end }]);
+        let mut event = event("old").with_dup(true).with_captures(Captures::new(Arc::from(["line".into()]), at(6, 7)));
+        let next = Arrival {
+            topic: TopicName::new("plant/12/pressure").unwrap(),
+            payload: Bytes::from_static(b"new"),
+            properties: None,
+            qos: QoS::AtLeastOnce,
+            dup: false,
+            retain: true,
+        };
+        event.renew(next, at(6, 8), SystemTime::now());
+        assert!(event.received_at() > SystemTime::UNIX_EPOCH);
+        assert_eq!((event.topic(), event.payload().as_ref()), ("plant/12/pressure", b"new".as_slice()));
+        assert_eq!((event.qos(), event.dup(), event.retain()), (QoS::AtLeastOnce, false, true));
+        assert_eq!(event.captures().collect::<Vec<_>>(), [("line", "12")]);
     }
 
     #[cfg(feature = "json")]
