@@ -275,13 +275,27 @@ impl Event {
     /// Reads the payload as JSON.
     ///
     /// # Errors
-    /// A [`PayloadError`] naming the topic and the place of the mistake; bad payloads do not get better, so
-    /// `.permanent()?` is the usual answer.
+    /// A [`PayloadError`] naming the topic and the place of the mistake, without what stands there; bad payloads do not
+    /// get better, so `.permanent()?` is the usual answer.
     #[cfg(feature = "json")]
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, PayloadError> {
         serde_json::from_slice(&self.arrival.payload)
-            .map_err(|source| PayloadError { topic: self.topic_name().clone(), source: Box::new(source) })
+            .map_err(|error| PayloadError { topic: self.topic_name().clone(), source: without_content(&error).into() })
     }
+}
+
+/// What the parser says, without what it quotes of the payload: `invalid type: string "..", expected u64` loses the string.
+#[cfg(feature = "json")]
+#[cold]
+fn without_content(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    // What is quoted may say the same: the last one is the parser's own.
+    let Some(end) = [", expected ", ", there are no "].iter().filter_map(|mark| text.rfind(mark)).max() else {
+        return text;
+    };
+    let (found, wanted) = text.split_at(end);
+    let quote = found.find(['"', '`']).unwrap_or(found.len());
+    format!("{}{wanted}", found[..quote].trim_end())
 }
 
 impl fmt::Debug for Event {
@@ -360,5 +374,35 @@ mod tests {
         assert!(text.contains("plant/7/temperature") && text.contains("line 1"), "{text}");
         assert!(!text.contains("secret"), "{text}");
         assert!(!format!("{:?}", event("secret")).contains("secret"));
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn json_that_does_not_fit_is_told_without_what_it_says() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "read by nobody")]
+        struct Reading {
+            celsius: Option<f64>,
+            scale: Option<Scale>,
+            #[serde(default)]
+            level: u8,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        enum Scale {
+            Kelvin,
+        }
+        for (payload, says) in [
+            (r#"{"celsius":"secret"}"#, "invalid type: string, expected f64 at line 1 column 19"),
+            (r#"{"celsius":"secret, expected `secret`"}"#, "invalid type: string, expected f64 at line 1 column 38"),
+            (r#"{"level":7777}"#, "invalid value: integer, expected u8 at line 1 column 13"),
+            (r#"{"scale":"secret"}"#, "unknown variant, expected `Kelvin` at line 1 column 17"),
+            (r#"{"secret":1}"#, "unknown field, expected one of `celsius`, `scale`, `level` at line 1 column 9"),
+            (r#"{"celsius":null,"celsius":1}"#, "duplicate field `celsius` at line 1 column 25"),
+            ("7777", "invalid type: integer, expected struct Reading at line 1 column 4"),
+        ] {
+            let error = event(payload).json::<Reading>().unwrap_err();
+            assert_eq!(std::error::Error::source(&error).unwrap().to_string(), says, "{payload}");
+        }
     }
 }
