@@ -167,6 +167,7 @@ impl Context {
     }
 
     /// Whether nothing was emitted in this attempt.
+    #[inline]
     #[must_use]
     pub fn is_outbox_empty(&self) -> bool {
         match &self.outbox {
@@ -201,8 +202,10 @@ impl Context {
     }
 
     /// Makes the context ready for the first attempt of another event of the same route.
+    #[inline(always)]
     pub fn reuse(&mut self) {
         match &mut self.outbox {
+            Outbox::Own(records) if records.is_empty() => {}
             Outbox::Own(records) => records.clear(),
             // The closure it was lent to may still hold it.
             Outbox::Shared(_) => self.outbox = Outbox::Own(Vec::new()),

@@ -40,7 +40,7 @@ pub use async_trait::async_trait;
 
 pub use context::{Context, EmitError, Emitted, Publishing, Scope, SinkId};
 pub use error::{BoxError, Disposition, HandlerError, HandlerResult, ResultExt, report};
-pub use event::{Captures, Event, EventParts, PayloadError, QoS, Span};
+pub use event::{Arrival, Captures, Event, EventParts, PayloadError, QoS, Span};
 pub use handler::{Handler, HandlerFn, handler_fn};
 pub use properties::Properties;
 pub use publication::Publication;

@@ -23,6 +23,7 @@ impl Router {
 
     /// How many captures the topic's route has; `None` without a route.
     pub fn route(&mut self, topic: &str) -> Option<usize> {
+        self.spans.clear();
         self.inner.route(topic, &mut self.spans).map(|_| self.spans.len())
     }
 }

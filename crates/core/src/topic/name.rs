@@ -26,23 +26,24 @@ impl TopicName {
     ///
     /// # Errors
     /// A [`TopicError`] that says which rule is broken.
+    #[inline(always)]
     pub fn from_bytes(bytes: Bytes) -> Result<Self, TopicError> {
-        if !is_plain(&bytes)
-            && let Some(kind) = broken_rule(&bytes)
-        {
-            return Err(TopicError::new(kind, &String::from_utf8_lossy(&bytes)));
+        if !is_plain(&bytes) {
+            look_closer(&bytes)?;
         }
         // Plain names have been checked, and the others a moment ago.
-        ByteString::try_from(bytes).map(Self).map_err(|_| TopicError::new(TopicErrorKind::NotUtf8, ""))
+        ByteString::try_from(bytes).map(Self).map_err(|_| not_utf8())
     }
 
     /// The name as text.
+    #[inline]
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The bytes of the name, shared.
+    #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {
         self.0.as_bytes()
@@ -77,6 +78,20 @@ fn note_odd(odd: &mut [u8; 16], block: &[u8; 16]) {
 #[inline]
 fn is_odd(byte: u8) -> bool {
     (byte & !(b'+' ^ b'#') == b'#') | (byte == 0) | !byte.is_ascii()
+}
+
+/// What the few names need that are not plain.
+#[cold]
+fn look_closer(name: &[u8]) -> Result<(), TopicError> {
+    match broken_rule(name) {
+        Some(kind) => Err(TopicError::new(kind, &String::from_utf8_lossy(name))),
+        None => Ok(()),
+    }
+}
+
+#[cold]
+fn not_utf8() -> TopicError {
+    TopicError::new(TopicErrorKind::NotUtf8, "")
 }
 
 fn broken_rule(name: &[u8]) -> Option<TopicErrorKind> {

@@ -1,5 +1,5 @@
-//! One attempt: the handler's future with the event and the context that it borrows, in one allocation that is used
-//! again for the next event. A panic is caught and is a failed attempt.
+//! One attempt: the handler's future with the event and the context that it borrows, in a place that is used again for
+//! the next event. A panic is caught and is a failed attempt.
 
 use std::any::Any;
 use std::future::Future;
@@ -7,12 +7,15 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tidemill_core::{Captures, Context, Event, EventParts, HandlerError, HandlerResult};
+use pin_project_lite::pin_project;
+use smallvec::SmallVec;
+use tidemill_core::topic::TopicName;
+use tidemill_core::{Captures, Context, Event, EventParts, HandlerError, HandlerResult, QoS};
 use tokio::time::{Sleep, sleep};
-use tokio_util::sync::ReusableBoxFuture;
 
 use super::cut::Cut;
 use super::lanes::LaneKey;
@@ -31,6 +34,12 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    /// For the events of a route; the first is still to be written into it.
+    pub(crate) fn new(route: Arc<RouteRuntime>, topic: TopicName) -> Self {
+        let event = nothing(&route, topic, SystemTime::UNIX_EPOCH, QoS::AtMostOnce);
+        Self { event, cx: Context::new(Arc::clone(&route.scope)), route, cut: Arc::default(), lane: None }
+    }
+
     /// The lane of the event; `None` where no order is kept.
     pub(crate) fn lane(&self) -> Option<LaneKey> {
         self.lane.or_else(|| self.route.lane(&self.event))
@@ -38,18 +47,25 @@ impl Work {
 
     /// Takes the event, which goes with its records. An empty one of its topic stands in its place until the next.
     pub(crate) fn take_event(&mut self) -> Event {
-        let nothing = Event::from(EventParts {
-            topic: self.event.topic_name().clone(),
-            payload: Bytes::new(),
-            properties: None,
-            captures: Captures::default(),
-            received_at: self.event.received_at(),
-            qos: self.event.qos(),
-            dup: false,
-            retain: false,
-        });
+        let event = &self.event;
+        let nothing = nothing(&self.route, event.topic_name().clone(), event.received_at(), event.qos());
         std::mem::replace(&mut self.event, nothing)
     }
+}
+
+/// An empty event of a route.
+#[inline]
+fn nothing(route: &RouteRuntime, topic: TopicName, received_at: SystemTime, qos: QoS) -> Event {
+    Event::from(EventParts {
+        topic,
+        payload: Bytes::new(),
+        properties: None,
+        captures: Captures::new(Arc::clone(&route.capture_names), SmallVec::new()),
+        received_at,
+        qos,
+        dup: false,
+        retain: false,
+    })
 }
 
 /// How an attempt ended, with what it worked on.
@@ -58,8 +74,56 @@ pub(crate) struct Attempted {
     pub(crate) work: Box<Work>,
 }
 
-/// A place for attempts, one after another.
-pub(crate) struct Slot(ReusableBoxFuture<'static, Attempted>);
+/// A place for attempts, one after another. An empty one is never ready.
+pub(crate) struct Slot(Pin<Box<dyn Place + Send>>);
+
+/// Takes attempts in, whose type nobody can name.
+trait Place {
+    /// Begins an attempt.
+    fn begin(self: Pin<&mut Self>, work: Box<Work>);
+    /// Polls the attempt; the next one, if there is one to begin with. That is all that most attempts need, in one call.
+    fn poll(self: Pin<&mut Self>, next: Option<Box<Work>>, cx: &mut TaskContext<'_>) -> Poll<Attempted>;
+}
+
+pin_project! {
+    struct Held<M, F> {
+        make: M,
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+impl<M, F> Held<M, F>
+where
+    M: Fn(Box<Work>) -> F,
+    F: Future<Output = Attempted>,
+{
+    fn empty(make: M) -> Self {
+        Self { make, future: None }
+    }
+}
+
+impl<M, F> Place for Held<M, F>
+where
+    M: Fn(Box<Work>) -> F,
+    F: Future<Output = Attempted>,
+{
+    #[inline]
+    fn begin(self: Pin<&mut Self>, work: Box<Work>) {
+        let mut held = self.project();
+        held.future.set(Some((held.make)(work)));
+    }
+
+    fn poll(mut self: Pin<&mut Self>, next: Option<Box<Work>>, cx: &mut TaskContext<'_>) -> Poll<Attempted> {
+        if let Some(work) = next {
+            self.as_mut().begin(work);
+        }
+        match self.project().future.as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
 
 impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -68,19 +132,20 @@ impl std::fmt::Debug for Slot {
 }
 
 impl Slot {
+    pub(crate) fn empty() -> Self {
+        Self(Box::pin(Held::empty(attempt)))
+    }
+
     pub(crate) fn new(work: Box<Work>) -> Self {
-        Self(ReusableBoxFuture::new(attempt(work)))
+        let mut slot = Self::empty();
+        slot.0.as_mut().begin(work);
+        slot
     }
 
-    /// Begins the next attempt in the same place.
+    /// Begins the next attempt in the same place, and polls it once.
     #[inline]
-    pub(crate) fn set(&mut self, work: Box<Work>) {
-        self.0.set(attempt(work));
-    }
-
-    #[inline]
-    pub(crate) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Attempted> {
-        self.0.poll(cx)
+    pub(crate) fn attempt(&mut self, work: Box<Work>, cx: &mut TaskContext<'_>) -> Poll<Attempted> {
+        self.0.as_mut().poll(Some(work), cx)
     }
 }
 
@@ -88,7 +153,7 @@ impl Future for Slot {
     type Output = Attempted;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Attempted> {
-        self.0.poll(cx)
+        self.0.as_mut().poll(None, cx)
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -12,7 +13,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use smallvec::SmallVec;
-use tidemill_core::{Captures, Context, Emitted, Event, EventParts};
+use tidemill_core::Emitted;
+use tidemill_core::topic::TopicName;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -80,7 +82,7 @@ pub(crate) struct Dispatcher {
     rested: VecDeque<(Climb, Box<Rest>)>,
     /// So many of them, from the front, are known to the stall watch as waiting.
     known_waiting: usize,
-    slot: Option<Slot>,
+    slot: Slot,
     /// What an event emitted, for the time that it takes to hand it in.
     emitted: Vec<Emitted>,
     done: Finished,
@@ -90,6 +92,13 @@ pub(crate) struct Dispatcher {
     stall: StallWatch,
     status: Arc<Status>,
     force: CancellationToken,
+}
+
+#[cold]
+fn new_work(route: &Arc<RouteRuntime>, topic: &TopicName) -> (Box<Work>, Arc<Cut>) {
+    let work = Box::new(Work::new(Arc::clone(route), topic.clone()));
+    let cut = Arc::clone(&work.cut);
+    (work, cut)
 }
 
 impl fmt::Debug for Dispatcher {
@@ -111,7 +120,7 @@ impl Dispatcher {
             ladders: FuturesUnordered::new(),
             rested: VecDeque::new(),
             known_waiting: 0,
-            slot: None,
+            slot: Slot::empty(),
             emitted: Vec::new(),
             done: Finished::default(),
             metrics,
@@ -163,15 +172,16 @@ impl Dispatcher {
         self.tally.dropped(inbound.dropped);
         for (burst, deliveries) in &mut inbound.bursts {
             for delivery in deliveries.drain(..) {
-                self.dispatch(delivery, *burst);
+                self.dispatch(delivery, burst);
             }
             self.tally.end_burst(burst.at, &self.routes);
         }
     }
 
-    fn dispatch(&mut self, delivery: Delivery, burst: Burst) {
+    #[inline(always)]
+    fn dispatch(&mut self, delivery: Delivery, burst: &Burst) {
         let mut spans = SmallVec::new();
-        let Some(id) = self.router.route(delivery.topic.as_str(), &mut spans) else {
+        let Some(id) = self.router.route(delivery.arrival.topic.as_str(), &mut spans) else {
             self.not_matched(&delivery);
             return;
         };
@@ -183,98 +193,78 @@ impl Dispatcher {
             self.done.push(delivery.ack);
             return;
         }
-        let captures = match route.capture_names.is_empty() {
-            true => Captures::default(),
-            false => Captures::new(Arc::clone(&route.capture_names), spans),
-        };
-        let event = Event::from(EventParts {
-            topic: delivery.topic,
-            payload: delivery.payload,
-            properties: delivery.properties,
-            captures,
-            received_at: burst.wall,
-            qos: delivery.ack.qos(),
-            dup: delivery.dup,
-            retain: delivery.retain,
-        });
-        let (mut work, cut) = match self.spare[at].take() {
-            Some((mut work, cut)) => {
-                work.event = event;
-                work.lane = None;
-                (work, cut)
+        let (mut work, cut) = self.spare[at].take().unwrap_or_else(|| new_work(route, &delivery.arrival.topic));
+        work.event.renew(delivery.arrival, spans, burst.wall);
+        work.lane = None;
+        if !self.lanes.is_idle() {
+            let ready = Ready { route: at, ack: delivery.ack, burst: *burst };
+            work.lane = work.lane();
+            match self.lanes.admit(work.lane, Waiting { ready, work }) {
+                Some(admitted) => work = admitted.work,
+                None => return,
             }
-            None => {
-                let cut = Arc::<Cut>::default();
-                let (cx, route) = (Context::new(Arc::clone(&route.scope)), Arc::clone(route));
-                (Box::new(Work { event, cx, route, cut: Arc::clone(&cut), lane: None }), cut)
-            }
-        };
-        let ready = Ready { route: at, ack: delivery.ack, burst };
-        if self.lanes.is_idle() {
-            self.start(ready, work, cut);
-            return;
         }
-        work.lane = work.lane();
-        if let Some(Waiting { ready, work }) = self.lanes.admit(work.lane, Waiting { ready, work }) {
-            self.start(ready, work, cut);
-        }
+        self.start(at, delivery.ack, burst, work, cut);
     }
 
     /// Makes the first attempt on the spot, and sets up a ladder for whatever does not end there.
-    #[inline]
-    fn start(&mut self, ready: Ready, mut work: Box<Work>, cut: Arc<Cut>) {
-        let route = &self.routes[ready.route];
+    #[inline(always)]
+    fn start(&mut self, at: usize, ack: Ack, burst: &Burst, mut work: Box<Work>, cut: Arc<Cut>) {
+        let ready = || Ready { route: at, ack, burst: *burst };
+        let route = &self.routes[at];
         if let Some(limit) = route.timeout {
             work.cx.set_deadline(Some((Instant::now() + limit).into_std()));
         }
         if !route.age.is_off() {
-            let (age, too_old) = route.age.look(&work.event, ready.burst.at);
+            let (age, too_old) = route.age.look(&work.event, burst.at);
             if let Some(age) = age {
                 route.metrics.publish_to_handle.observe(age, 1);
             }
             if too_old {
-                self.climb(ready, cut, Entry::Expired(work));
+                self.climb(ready(), cut, Entry::Expired(work));
                 return;
             }
         }
         if route.execution == Execution::Spawn {
-            self.spawn(ready, work, cut);
+            self.spawn(ready(), work, cut);
             return;
         }
         if route.dedup.is_some() {
-            self.climb(ready, cut, Entry::Check(work));
+            self.climb(ready(), cut, Entry::Check(work));
             return;
         }
         let sampled = self.inline.is_multiple_of(SAMPLE_EVERY).then(Instant::now);
         self.inline += 1;
-        let mut slot = match self.slot.take() {
-            Some(mut slot) => {
-                slot.set(work);
-                slot
-            }
-            None => Slot::new(work),
-        };
         // No waker: a future that waits is polled again, with one, as soon as its ladder is set up.
-        match slot.poll(&mut TaskContext::from_waker(Waker::noop())) {
+        match self.slot.attempt(work, &mut TaskContext::from_waker(Waker::noop())) {
             Poll::Ready(Attempted { result: Ok(()), mut work }) => {
                 if let Some(started) = sampled {
                     route.metrics.duration.observe(started.elapsed(), 1);
                 }
-                self.slot = Some(slot);
                 if work.cx.is_outbox_empty() {
                     work.cx.reuse();
-                    self.spare[ready.route] = Some((work, cut));
-                    self.tally.finished(ready.route, Outcome::Handled);
-                    self.done.push(ready.ack);
+                    self.keep(at, work, cut);
+                    self.tally.finished(at, Outcome::Handled);
+                    self.done.push(ack);
                 } else {
-                    self.emit(ready, work, cut);
+                    self.emit(ready(), work, cut);
                 }
             }
-            Poll::Ready(attempted) => {
-                self.slot = Some(slot);
-                self.climb(ready, cut, Entry::Ended(attempted));
+            Poll::Ready(attempted) => self.climb(ready(), cut, Entry::Ended(attempted)),
+            Poll::Pending => {
+                let slot = mem::replace(&mut self.slot, Slot::empty());
+                self.climb(ready(), cut, Entry::Running(slot));
             }
-            Poll::Pending => self.climb(ready, cut, Entry::Running(slot)),
+        }
+    }
+
+    /// What an event worked on is there for the next one of its route.
+    #[inline(always)]
+    fn keep(&mut self, route: usize, work: Box<Work>, cut: Arc<Cut>) {
+        let spare = &mut self.spare[route];
+        if spare.is_none() {
+            // Nothing is forgotten: the compiler would look once more whether there is something to drop.
+            mem::forget(spare.replace((work, cut)));
         }
     }
 
@@ -291,7 +281,7 @@ impl Dispatcher {
         if waiting.is_empty() {
             self.hand_over(&ticket);
             work.cx.reuse();
-            self.spare[ready.route] = Some((work, cut));
+            self.keep(ready.route, work, cut);
             return;
         }
         let lane = work.lane.or_else(|| self.routes[ready.route].lane(ticket.event()));
@@ -438,9 +428,9 @@ impl Dispatcher {
                 let cut = Arc::clone(&waiting.work.cut);
                 self.climb(waiting.ready, cut, Entry::Expired(waiting.work));
             } else {
-                let Ready { route, burst, .. } = waiting.ready;
+                let Ready { route, ack, burst } = waiting.ready;
                 let cut = Arc::clone(&waiting.work.cut);
-                self.start(waiting.ready, waiting.work, cut);
+                self.start(route, ack, &burst, waiting.work, cut);
                 self.tally.end_late(route, burst.at, &self.routes[route]);
             }
         }
@@ -450,7 +440,7 @@ impl Dispatcher {
         if self.metrics.unmatched() {
             warn!(
                 instance = &*self.metrics.instance,
-                topic = delivery.topic.as_str(),
+                topic = delivery.arrival.topic.as_str(),
                 "no route matches this event; it is acknowledged and dropped (further ones are only counted)"
             );
         }
@@ -470,7 +460,7 @@ impl Dispatcher {
         self.tally.dropped(inbound.dropped);
         for delivery in inbound.bursts.drain(..).flat_map(|(_, deliveries)| deliveries) {
             let mut spans = SmallVec::new();
-            match self.router.route(delivery.topic.as_str(), &mut spans) {
+            match self.router.route(delivery.arrival.topic.as_str(), &mut spans) {
                 Some(id) => self.tally.received(usize::from(id.0)),
                 None => {
                     self.metrics.unmatched();

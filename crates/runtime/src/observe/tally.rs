@@ -47,7 +47,7 @@ impl Tally {
     }
 
     /// An event of the current burst was finished on the spot.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finished(&mut self, route: usize, outcome: Outcome) {
         let tally = &mut self.routes[route];
         tally.finished[outcome as usize] += 1;

@@ -14,7 +14,29 @@ pub(super) fn lay_out(drafts: &[Draft<'_>], picks: Vec<Option<Box<[u16]>>>) -> R
     while let Some((node, place)) = layout.todo.pop() {
         layout.fill(node, place)?;
     }
-    Ok(layout.router)
+    let mut router = layout.router;
+    look_ahead(&mut router);
+    Ok(router)
+}
+
+/// Tells every edge which wildcard, if nothing else, comes behind it.
+fn look_ahead(router: &mut Router) {
+    let behind: Vec<Option<Any>> = router.nodes.iter().map(Node::only_any).collect();
+    let known = router.nodes.iter_mut().map(|node| &mut node.edge);
+    let steps = router.steps.iter_mut().filter_map(|step| match step {
+        Literals::One(edge) => Some(edge),
+        Literals::None | Literals::Several(_) => None,
+    });
+    for edge in known.chain(steps).filter(|edge| edge.len > 0) {
+        edge.any = behind[edge.node as usize];
+    }
+}
+
+impl Node {
+    /// The one way to go on from here, when that is a wildcard.
+    fn only_any(&self) -> Option<Any> {
+        self.any.filter(|_| self.edge.len == 0 && self.switch.is_none())
+    }
 }
 
 struct Layout<'d, 'p> {
@@ -38,7 +60,8 @@ impl Layout<'_, '_> {
     fn node(&mut self, place: Place) -> Result<u32, RouterError> {
         let node = self.router.nodes.len();
         self.router.nodes.push(Node {
-            literals: Literals::None,
+            edge: Edge::NONE,
+            switch: None,
             any: None,
             end: None,
             hash: None,
@@ -67,8 +90,12 @@ impl Layout<'_, '_> {
         for (level, next) in &draft.literals {
             choices.push(self.choice(level, Place { draft: *next, level: deeper(place.level)?, retreat, ..place })?);
         }
-        let literals = self.tell_apart(&mut choices)?;
-        self.router.nodes[node] = Node { literals, any, end: draft.end, hash: draft.hash, retreat: place.retreat };
+        let (edge, switch) = match self.tell_apart(&mut choices)? {
+            Literals::None => (Edge::NONE, None),
+            Literals::One(edge) => (edge, None),
+            Literals::Several(switch) => (Edge::NONE, Some(switch)),
+        };
+        self.router.nodes[node] = Node { edge, switch, any, end: draft.end, hash: draft.hash, retreat: place.retreat };
         Ok(())
     }
 
@@ -83,7 +110,7 @@ impl Layout<'_, '_> {
         let start = index(self.router.text.len())?;
         self.router.text.extend_from_slice(&text);
         let (word, mask) = Word::of_literals(&text);
-        let edge = Edge { word, mask, start, len: index(text.len())?, node: self.node(next)? };
+        let edge = Edge { word, mask, start, len: index(text.len())?, node: self.node(next)?, any: None };
         Ok(Choice { edge, text })
     }
 

@@ -1,10 +1,11 @@
 //! The routes as a flat trie, immutable after it was built. Routing an event walks it once and does not allocate.
 //!
-//! Four ideas keep the walk short:
+//! Five ideas keep the walk short:
 //! - A topic is read as if a `/` followed it, and every literal ends with one. So a run of literal levels is one
 //!   comparison, and no level is special, be it empty or the last one.
 //! - It is read eight bytes at a time: few levels are longer, so one [`Word`] decides whether a literal fits or where a
 //!   level ends.
+//! - Where a wildcard alone follows a literal, as in `line/{line}`, the edge of the literal knows it: both are one step.
 //! - Among several literals a [`Switch`] looks only at the byte in which they differ; the one that is left is then
 //!   compared as a whole.
 //! - Where a walk goes on after a dead end depends on the node alone, because only one path leads to each node. So
@@ -42,7 +43,10 @@ pub(super) const DOLLAR_ROOT: u32 = 1;
 /// A place between two levels.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node {
-    pub(super) literals: Literals,
+    /// The literals that come next, when that is one run of them; else [`Edge::NONE`].
+    pub(super) edge: Edge,
+    /// The number of the switch that tells several apart.
+    pub(super) switch: Option<u32>,
     pub(super) any: Option<Any>,
     /// The route whose pattern ends here.
     pub(super) end: Option<RouteId>,
@@ -60,7 +64,7 @@ pub(super) struct Any {
     pub(super) kept: bool,
 }
 
-/// The literals that may come next.
+/// The literals that may come next, as far as they are known.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Literals {
     None,
@@ -81,6 +85,13 @@ pub(super) struct Edge {
     /// How many bytes they have.
     pub(super) len: u32,
     pub(super) node: u32,
+    /// The only way on from that node, when it is a wildcard and the topic goes on.
+    pub(super) any: Option<Any>,
+}
+
+impl Edge {
+    /// Fits no topic.
+    pub(super) const NONE: Self = Self { word: Word(1), mask: 0, start: 0, len: 0, node: ROOT, any: None };
 }
 
 /// Tells literals apart by one byte.
@@ -112,10 +123,10 @@ pub(super) enum Retreat {
 }
 
 impl Router {
-    /// The most specific route for a topic. `spans` is cleared and then filled with the captures of that route, in the
-    /// order of its levels; it stays empty when no route matches.
+    /// The most specific route for a topic. `spans` is empty, and is filled with the captures of that route, in the order
+    /// of its levels; it stays empty when no route matches.
     pub(crate) fn route(&self, topic: &str, spans: &mut SmallVec<[Span; 4]>) -> Option<RouteId> {
-        spans.clear();
+        debug_assert!(spans.is_empty(), "captures of another topic");
         let topic = topic.as_bytes();
         if topic.len() > MAX_LEN {
             return None;
@@ -139,19 +150,26 @@ impl Router {
         let mut node = &self.nodes[node as usize];
         // When all levels were read it is one past the end, because of the slash behind the topic.
         while let Some(rest) = topic.get(at..) {
-            let word = Word::first_of(rest, topic);
-            let next = if let Some(edge) = self.literal(node, word, rest) {
-                at += edge.len as usize;
-                edge.node
-            } else if let Some(any) = node.any {
-                at += pass(any, at, word, rest, spans);
-                any.node
-            } else {
-                return node.hash.ok_or(node.retreat);
+            let (mut next, any) = match self.literal(node, Word::first_of(rest, topic), rest) {
+                Some(edge) => {
+                    at += edge.len as usize;
+                    (edge.node, edge.any)
+                }
+                None if node.any.is_none() => return node.hash.ok_or(node.retreat),
+                None => (ROOT, node.any),
             };
+            if let Some(any) = any
+                && let Some(rest) = topic.get(at..)
+            {
+                at += pass(any, at, rest, topic, spans);
+                next = any.node;
+            }
             node = &self.nodes[next as usize];
         }
-        node.end.or(node.hash).ok_or(node.retreat)
+        match node.end {
+            Some(route) => Ok(route),
+            None => node.hash.ok_or(node.retreat),
+        }
     }
 
     /// Goes on after a dead end. Each node is visited once at most, because only one path leads to it.
@@ -171,7 +189,7 @@ impl Router {
                     spans.truncate(usize::from(kept));
                     let start = level_start(topic, level);
                     let rest = &topic[start..];
-                    let at = start + pass(any, start, Word::first_of(rest, topic), rest, spans);
+                    let at = start + pass(any, start, rest, topic, spans);
                     match self.walk(any.node, topic, at, spans) {
                         Ok(route) => return Some(self.chosen(route, spans)),
                         Err(further) => retreat = further,
@@ -183,19 +201,20 @@ impl Router {
 
     /// The edge from a node whose literals come next.
     #[inline(always)]
-    fn literal(&self, node: &Node, word: Word, rest: &[u8]) -> Option<Edge> {
-        let edge = match node.literals {
-            Literals::None => return None,
-            Literals::One(edge) => edge,
-            Literals::Several(switch) => self.switch(switch, rest)?,
-        };
-        let begins = (word.0 ^ edge.word.0) & edge.mask == 0;
-        (begins && (edge.len as usize <= Word::LEN || self.goes_on(edge, rest))).then_some(edge)
+    fn literal<'a>(&'a self, node: &'a Node, word: Word, rest: &[u8]) -> Option<&'a Edge> {
+        let mut edge = &node.edge;
+        if !edge.begins(word) {
+            edge = self.switch(node.switch?, rest)?;
+            if !edge.begins(word) {
+                return None;
+            }
+        }
+        (edge.len as usize <= Word::LEN || self.goes_on(edge, rest)).then_some(edge)
     }
 
     /// Whether the literals of an edge come next, behind those bytes that were compared already.
     #[inline(never)]
-    fn goes_on(&self, edge: Edge, rest: &[u8]) -> bool {
+    fn goes_on(&self, edge: &Edge, rest: &[u8]) -> bool {
         let text = &self.text[edge.start as usize..][..edge.len as usize];
         // Of a literal at the end of the topic the topic has all but the slash.
         let common = text.len().min(rest.len());
@@ -204,7 +223,7 @@ impl Router {
 
     /// The only edge whose literals may come next.
     #[inline(never)]
-    fn switch(&self, mut switch: u32, rest: &[u8]) -> Option<Edge> {
+    fn switch(&self, mut switch: u32, rest: &[u8]) -> Option<&Edge> {
         loop {
             let Switch { offset, start, len, first } = self.switches[switch as usize];
             let byte = rest.get(offset as usize).copied().unwrap_or(b'/');
@@ -212,10 +231,10 @@ impl Router {
             if u16::from(step) >= len {
                 return None;
             }
-            match self.steps[start as usize + usize::from(step)] {
+            match &self.steps[start as usize + usize::from(step)] {
                 Literals::None => return None,
                 Literals::One(edge) => return Some(edge),
-                Literals::Several(next) => switch = next,
+                Literals::Several(next) => switch = *next,
             }
         }
     }
@@ -241,24 +260,33 @@ fn pick(picks: &[u16], spans: &mut SmallVec<[Span; 4]>) {
 /// Passes over one level, whatever it is, and says how long it is with its slash.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a topic is not longer than a span can say")]
-fn pass(any: Any, at: usize, word: Word, rest: &[u8], spans: &mut SmallVec<[Span; 4]>) -> usize {
-    let len = word.slash().unwrap_or_else(|| long_level_len(rest));
+fn pass(any: Any, at: usize, rest: &[u8], topic: &[u8], spans: &mut SmallVec<[Span; 4]>) -> usize {
+    let len = Word::first_of(rest, topic).slash().unwrap_or_else(|| long_level_len(rest));
     if any.kept {
         spans.push(Span { start: at as u16, end: (at + len) as u16 });
     }
     len + 1
 }
 
+impl Edge {
+    /// Whether its literals begin like what comes next.
+    #[inline(always)]
+    fn begins(&self, word: Word) -> bool {
+        word.0 & self.mask == self.word.0
+    }
+}
+
 /// How long the first level is, when that is longer than a word.
 #[inline(never)]
-fn long_level_len(level: &[u8]) -> usize {
-    let mut at = Word::LEN;
-    loop {
-        if let Some(found) = Word::first_of(&level[at..], level).slash() {
-            return at + found;
+fn long_level_len(rest: &[u8]) -> usize {
+    let (words, tail) = rest.as_chunks();
+    for (at, word) in words.iter().enumerate().skip(1) {
+        if let Some(found) = Word(u64::from_le_bytes(*word)).slash() {
+            return at * Word::LEN + found;
         }
-        at += Word::LEN;
     }
+    let found = tail.iter().position(|byte| *byte == b'/');
+    rest.len() - tail.len() + found.unwrap_or(tail.len())
 }
 
 /// Eight bytes of text, the first one lowest.

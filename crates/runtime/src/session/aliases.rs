@@ -1,7 +1,7 @@
 //! Topics of incoming events, and the aliases that the broker sets for them (MQTT 5).
 
 use bytes::Bytes;
-use tidemill_core::topic::TopicName;
+use tidemill_core::topic::{TopicError, TopicName};
 
 use super::error::{SessionError, SessionErrorKind};
 use super::reason::Reason;
@@ -53,10 +53,14 @@ impl Aliases {
     }
 }
 
+#[inline]
 fn name(topic: Bytes) -> Result<TopicName, (SessionError, Reason)> {
-    TopicName::from_bytes(topic).map_err(|error| {
-        let text = "the broker sent an event with an invalid topic";
-        let failure = SessionError::new(SessionErrorKind::Protocol, text).with_source(error);
-        (failure, Reason::TOPIC_NAME_INVALID)
-    })
+    TopicName::from_bytes(topic).map_err(no_name)
+}
+
+#[cold]
+fn no_name(error: TopicError) -> (SessionError, Reason) {
+    let text = "the broker sent an event with an invalid topic";
+    let failure = SessionError::new(SessionErrorKind::Protocol, text).with_source(error);
+    (failure, Reason::TOPIC_NAME_INVALID)
 }

@@ -107,7 +107,7 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 /// Lengths of the fixed header and of the whole first packet in `buffer`, or `None` while the header is incomplete.
-#[inline]
+#[inline(always)]
 fn frame(buffer: &[u8]) -> Result<Option<(usize, usize)>, DecodeError> {
     let mut remaining = 0;
     for (at, byte) in buffer.iter().skip(1).take(MAX_FIXED_HEADER - 1).enumerate() {
@@ -122,6 +122,7 @@ fn frame(buffer: &[u8]) -> Result<Option<(usize, usize)>, DecodeError> {
     Ok(None)
 }
 
+#[cold]
 fn malformed(first: u8, detail: impl fmt::Display) -> DecodeError {
     DecodeError::Malformed { packet: packet_name(first), detail: detail.to_string() }
 }
@@ -159,7 +160,7 @@ pub(crate) struct Front {
 
 impl Front {
     /// The packet that `buffer` begins with; `None` when it is not whole yet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(buffer: &mut BytesMut, max_packet_bytes: u32) -> Result<Option<Self>, DecodeError> {
         let Some((header, length)) = frame(buffer)? else { return Ok(None) };
         if length > max_packet_bytes as usize {

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use bytes::Bytes;
-use tidemill_core::topic::TopicName;
-use tidemill_core::{Properties, QoS};
+use tidemill_core::Arrival;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
@@ -20,12 +18,8 @@ use super::window::Seq;
 /// A received event plus the duty to acknowledge it.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    pub(crate) topic: TopicName,
-    pub(crate) payload: Bytes,
-    pub(crate) properties: Option<Box<Properties>>,
+    pub(crate) arrival: Arrival,
     pub(crate) ack: Ack,
-    pub(crate) dup: bool,
-    pub(crate) retain: bool,
 }
 
 /// What must happen in the session when a delivery is finished. Dropping it does nothing (G1).
@@ -35,15 +29,6 @@ pub(crate) enum Ack {
     Release { bytes: u32 },
     /// QoS 1: acknowledge the event with this number.
     Number(Seq),
-}
-
-impl Ack {
-    pub(crate) fn qos(self) -> QoS {
-        match self {
-            Self::Release { .. } => QoS::AtMostOnce,
-            Self::Number(_) => QoS::AtLeastOnce,
-        }
-    }
 }
 
 /// When the deliveries of one read came.
@@ -84,6 +69,7 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
+    #[inline(always)]
     pub(crate) fn push(&mut self, ack: Ack) {
         match ack {
             Ack::Number(seq) => self.numbers.push(seq),

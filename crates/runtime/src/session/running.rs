@@ -11,7 +11,7 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
-use tidemill_core::QoS;
+use tidemill_core::{Arrival, QoS};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -351,14 +351,8 @@ impl Running<'_> {
         } else {
             Ack::Number(self.window.receive(publish.pkid, bytes))
         };
-        turn.deliveries.push(Delivery {
-            topic,
-            payload: publish.payload,
-            properties: publish.properties,
-            ack,
-            dup: publish.dup,
-            retain: publish.retain,
-        });
+        let Publish { payload, properties, qos, dup, retain, .. } = publish;
+        turn.deliveries.push(Delivery { arrival: Arrival { topic, payload, properties, qos, dup, retain }, ack });
         Ok(())
     }
 
