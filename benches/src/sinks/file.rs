@@ -20,14 +20,17 @@ pub(super) fn contest(folder: &Path) -> Contest {
     })
 }
 
-/// The payloads as lines.
-pub(super) fn lines(batch: &[Record]) -> Vec<u8> {
+/// The payloads as lines, which is only true of those without a line break: one with it would be read as two records.
+pub(super) fn lines(batch: &[Record]) -> Result<Vec<u8>, SinkError> {
     let mut lines = Vec::with_capacity(batch.iter().map(|record| record.payload.len() + 1).sum());
     for record in batch {
+        if record.payload.contains(&b'\n') {
+            return Err(SinkError::batch_refused("a payload has a line break"));
+        }
         lines.extend_from_slice(&record.payload);
         lines.push(b'\n');
     }
-    lines
+    Ok(lines)
 }
 
 struct Bare {
@@ -44,7 +47,7 @@ impl Sink for Bare {
     }
 
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
-        let lines = lines(batch);
+        let lines = lines(batch)?;
         let file = self.file.get().cloned().ok_or_else(|| SinkError::misconfigured("not open"))?;
         let write = tokio::task::spawn_blocking(move || {
             (&*file).write_all(&lines)?;

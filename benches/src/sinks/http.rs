@@ -81,10 +81,12 @@ impl Sink for Bare {
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
         if self.whole {
             for record in batch {
-                // One payload that is none would spoil the lines of all.
-                serde_json::from_slice::<IgnoredAny>(&record.payload).map_err(SinkError::batch_refused)?;
+                // One payload that is no JSON would spoil the lines of all. That it is text is looked at by itself: in
+                // strings that it passes over serde_json does not.
+                let payload = std::str::from_utf8(&record.payload).map_err(SinkError::batch_refused)?;
+                serde_json::from_str::<IgnoredAny>(payload).map_err(SinkError::batch_refused)?;
             }
-            return self.send(super::file::lines(batch).into()).await;
+            return self.send(super::file::lines(batch)?.into()).await;
         }
         for record in batch {
             self.send(record.payload.clone()).await?;

@@ -52,10 +52,17 @@ pub struct Span {
 }
 
 /// The named levels of an event's topic, as its route captured them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Captures {
     names: Option<Arc<[Box<str>]>>,
     spans: SmallVec<[Span; 4]>,
+}
+
+impl Clone for Captures {
+    fn clone(&self) -> Self {
+        // All spans at once: derived, it would copy one by one, for every record.
+        Self { names: self.names.clone(), spans: SmallVec::from_slice(&self.spans) }
+    }
 }
 
 impl Captures {

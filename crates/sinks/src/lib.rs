@@ -82,8 +82,12 @@ mod pool;
 mod postgres;
 #[cfg(any(feature = "amqp", feature = "cloud", feature = "redis"))]
 mod provider;
+#[cfg(any(feature = "clickhouse", feature = "lines"))]
+mod quote;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "lines", feature = "template"))]
+mod scan;
 #[cfg(feature = "template")]
 mod secret;
 #[cfg(feature = "template")]

@@ -23,6 +23,7 @@ use tracing::warn;
 use super::age::is_expired;
 use super::attempt::{Attempted, Slot, Work};
 use super::cut::Cut;
+use super::fill::fill_in;
 use super::ladder::{Climb, Climbed, Entry, Rest, Step, hand_in};
 use super::lanes::{LaneKey, Lanes};
 use super::route::{Execution, RouteRuntime};
@@ -31,15 +32,12 @@ use crate::observe::{InstanceMetrics, Outcome, Tally};
 use crate::router::Router;
 use crate::session::Status;
 use crate::session::link::{Ack, Burst, Delivery, Finished, Inbound, Link};
-use crate::sink::Ticket;
+use crate::sink::{Debt, Origin, Shared, Ticket};
 
 /// One of so many inline events is timed, so that the histogram of handler times costs little.
 const SAMPLE_EVERY: u64 = 64;
 
 type Ladders = FuturesUnordered<Pin<Box<dyn Future<Output = Climbed> + Send>>>;
-
-/// The number of an event that the stall watch does not know.
-const UNWATCHED: u64 = u64::MAX;
 
 /// An event that has a route, without the event itself.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +83,8 @@ pub(crate) struct Dispatcher {
     slot: Slot,
     /// What an event emitted, for the time that it takes to hand it in.
     emitted: Vec<Emitted>,
+    /// Per route, what its events of the current burst have in common that emit.
+    origins: Vec<Option<Arc<Origin>>>,
     done: Finished,
     tally: Tally,
     metrics: InstanceMetrics,
@@ -112,6 +112,7 @@ impl Dispatcher {
         let Setup { link, status, router, routes, concurrency, stall_after, metrics, force } = setup;
         Self {
             spare: routes.iter().map(|_| None).collect(),
+            origins: routes.iter().map(|_| None).collect(),
             tally: Tally::new(routes.len()),
             link,
             router,
@@ -268,39 +269,45 @@ impl Dispatcher {
         }
     }
 
-    /// Hands the records of an attempt that ended on the spot to their sinks. As long as these have room, that takes no
-    /// ladder.
+    /// Hands the records of an attempt that ended on the spot to their sinks, and with them the event. As long as the
+    /// sinks have room, that takes no ladder.
     fn emit(&mut self, ready: Ready, mut work: Box<Work>, cut: Arc<Cut>) {
-        self.tally.announce(ready.route, &self.routes[ready.route]);
-        let climb = self.climb_of(ready, None, UNWATCHED);
+        let route = &self.routes[ready.route];
+        self.tally.announce(ready.route, route);
+        self.tally.handed_over(ready.route);
         work.cx.take_emitted_into(&mut self.emitted);
-        let event = work.take_event();
-        let records = self.emitted.len();
-        let ticket = Arc::new(Ticket::new(records, climb, Outcome::Handled, event, work.cx.attempt(), None));
-        let waiting = hand_in(&ticket, self.emitted.drain(..));
+        let Burst { at, wall } = ready.burst;
+        fill_in(route, &work.event, wall, &mut self.emitted);
+        let origin = &mut self.origins[ready.route];
+        origin.take_if(|origin| (origin.received, origin.received_wall) != (at, wall));
+        let origin = origin.get_or_insert_with(|| Origin::new(Arc::clone(route), Arc::clone(&self.link), at, wall));
+        let (ack, attempts) = (ready.ack, work.cx.attempt());
+        let mut debt = || Debt { origin: Arc::clone(origin), ack, event: work.take_event(), attempts };
+        let waiting = match self.emitted.len() {
+            1 => hand_in(route, at, &mut self.emitted, || Ticket::only(debt())),
+            several => {
+                let shared = Shared::of_sinks(several, debt());
+                hand_in(route, at, &mut self.emitted, || Ticket::Shared(Arc::clone(&shared)))
+            }
+        };
         if waiting.is_empty() {
-            self.hand_over(&ticket);
             work.cx.reuse();
             self.keep(ready.route, work, cut);
             return;
         }
-        let lane = work.lane.or_else(|| self.routes[ready.route].lane(ticket.event()));
+        let lane = work.lane.or_else(|| waiting.first().and_then(|(_, item)| route.lane(item.event())));
         let climb = self.new_climb(ready, lane, cut);
         self.lanes.occupy(lane);
-        self.ladders.push(Box::pin(climb.run(Entry::Full(ticket, waiting))));
+        self.ladders.push(Box::pin(climb.run(Entry::Full(waiting))));
     }
 
     fn new_climb(&mut self, ready: Ready, lane: Option<LaneKey>, cut: Arc<Cut>) -> Climb {
         let route = &self.routes[ready.route];
         self.tally.announce(ready.route, route);
         let watched = self.stall.begin(route, cut, ready.burst.at);
-        self.climb_of(ready, lane, watched)
-    }
-
-    fn climb_of(&self, ready: Ready, lane: Option<LaneKey>, watched: u64) -> Climb {
         Climb {
             watched,
-            route: Arc::clone(&self.routes[ready.route]),
+            route: Arc::clone(route),
             ack: ready.ack,
             received: ready.burst.at,
             received_wall: ready.burst.wall,
@@ -313,7 +320,7 @@ impl Dispatcher {
         let waits = matches!(entry, Entry::Running(_));
         let lane = match &entry {
             Entry::Ended(Attempted { work, .. }) | Entry::Check(work) | Entry::Expired(work) => work.lane(),
-            Entry::Running(_) | Entry::Again(_) | Entry::Full(..) => cut.lane(),
+            Entry::Running(_) | Entry::Again(_) | Entry::Full(_) => cut.lane(),
         };
         let mut ladder = Box::pin(self.new_climb(ready, lane, cut).run(entry));
         if !waits && let Poll::Ready(climbed) = ladder.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
@@ -395,16 +402,13 @@ impl Dispatcher {
         self.stall.end(climb.received, climb.watched);
         match step {
             Step::Finished(outcome) => self.finished(climb, *outcome),
-            Step::InSinks(ticket) => self.hand_over(ticket),
+            Step::InSinks(None) => {}
+            // It may be written by now.
+            Step::InSinks(Some(ticket)) => match ticket.take_over() {
+                Some(outcome) => self.finished(climb, outcome),
+                None => self.tally.handed_over(usize::from(climb.route.id)),
+            },
             Step::Resting(_) | Step::Rested(_) => debug_assert!(false, "it goes on"),
-        }
-    }
-
-    /// The sinks have all records of an event.
-    fn hand_over(&mut self, ticket: &Ticket) {
-        match ticket.take_over() {
-            Some(outcome) => self.finished(ticket.climb(), outcome),
-            None => self.tally.handed_over(usize::from(ticket.climb().route.id)),
         }
     }
 
@@ -449,6 +453,7 @@ impl Dispatcher {
 
     /// Tells the session and the metrics what has happened since the last time.
     fn report(&mut self) {
+        self.origins.fill(None);
         self.link.finish(&mut self.done);
         self.tally.flush(&self.routes, &self.metrics);
         self.metrics.set_busy(self.lanes.running(), self.lanes.queued(), self.stall.oldest());

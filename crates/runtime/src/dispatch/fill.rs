@@ -40,8 +40,17 @@ impl RecordKey {
     }
 }
 
-/// Fills in the records of one event, in the order in which they were emitted.
-pub(super) struct Filler<'a> {
+/// Fills in the records that an event emitted, in the order in which it did.
+pub(crate) fn fill_in(route: &RouteRuntime, event: &Event, arrived: SystemTime, emitted: &mut [Emitted]) {
+    let mut filler = None;
+    // A publication says all by itself.
+    for Emitted { sink, record } in emitted.iter_mut().filter(|emitted| emitted.sink != SinkId::PUBLISH) {
+        filler.get_or_insert_with(|| Filler::new(route, event, arrived)).fill(*sink, record);
+    }
+}
+
+/// Fills in the records of one event.
+struct Filler<'a> {
     route: &'a RouteRuntime,
     event: &'a Event,
     arrived: SystemTime,
@@ -61,13 +70,12 @@ struct ToSink {
 }
 
 impl<'a> Filler<'a> {
-    pub(super) fn new(route: &'a RouteRuntime, event: &'a Event, arrived: SystemTime) -> Self {
+    fn new(route: &'a RouteRuntime, event: &'a Event, arrived: SystemTime) -> Self {
         let idempotency = route.record_key.as_ref().and_then(|key| key.of(&route.scope.route, event));
         Self { route, event, arrived, key: route.key.of(event), idempotency, time: None, emitted: SmallVec::new() }
     }
 
-    pub(super) fn fill(&mut self, emitted: Emitted) -> (SinkId, Record) {
-        let Emitted { sink, mut record } = emitted;
+    fn fill(&mut self, sink: SinkId, record: &mut Record) {
         let (idempotency, place) = self.idempotency(sink);
         record.key.get_or_insert_with(|| self.key.clone());
         let own = self.event.topic_name();
@@ -86,7 +94,6 @@ impl<'a> Filler<'a> {
                 place => format!("{key}-{place}"),
             });
         }
-        (sink, record)
     }
 
     /// The key of the event's records in this sink, and how many went there before.

@@ -17,7 +17,7 @@ use super::age::is_expired;
 use super::attempt::{Attempted, Slot, Work};
 use super::cut::Demand;
 use super::dead_letter::{self, Death};
-use super::fill::Filler;
+use super::fill::fill_in;
 use super::lanes::LaneKey;
 use super::route::RouteRuntime;
 use crate::config::Expired;
@@ -25,7 +25,7 @@ use crate::dedup::{Check, DedupKey};
 use crate::observe::Outcome;
 use crate::session::Backoff;
 use crate::session::link::{Ack, Link};
-use crate::sink::{Item, SinkHandle, Ticket, Tried};
+use crate::sink::{Debt, Item, Origin, Shared, SinkHandle, Ticket, Tried};
 
 /// An event on its ladder, without what its attempt holds.
 #[derive(Clone, Debug)]
@@ -45,8 +45,8 @@ pub(crate) struct Climb {
 pub(crate) enum Step {
     /// Finished here: the dispatcher reports it.
     Finished(Outcome),
-    /// The sinks have it; they report when its last record is written.
-    InSinks(Arc<Ticket>),
+    /// The sinks have it; they report when its last record is written. Without a ticket they had taken it over before.
+    InSinks(Option<Arc<Shared>>),
     /// The attempt failed. The next one is due after a rest, which takes no place of a handler.
     Resting(Box<Rest>),
     /// The rest is over: the next attempt begins as soon as there is a place for it.
@@ -74,8 +74,8 @@ pub(crate) enum Entry {
     Expired(Box<Work>),
     /// It has rested, and is tried again.
     Again(Box<Rest>),
-    /// Records of a successful attempt wait for room in their sinks.
-    Full(Arc<Ticket>, Vec<(SinkId, Item)>),
+    /// Records wait for room in their sinks. The event is theirs already.
+    Full(Vec<(SinkId, Item)>),
 }
 
 /// What stays the same over the attempts at an event.
@@ -131,9 +131,9 @@ impl Climb {
                 self.timed(Slot::new(work)).await
             }
             Entry::Expired(work) => return self.expired(&work.event, 0).await,
-            Entry::Full(ticket, waiting) => {
+            Entry::Full(waiting) => {
                 self.wait_for_room(waiting).await;
-                return Step::InSinks(ticket);
+                return Step::InSinks(None);
             }
             Entry::Again(rest) => {
                 let mut work = rest.work;
@@ -248,7 +248,7 @@ impl Climb {
     async fn emit(&self, work: Work, confirm: Option<DedupKey>) -> Step {
         let Work { event, mut cx, .. } = work;
         let attempts = cx.attempt();
-        let emitted = cx.take_emitted();
+        let mut emitted = cx.take_emitted();
         let confirm = confirm.and_then(|key| Some((self.route.dedup.as_ref()?, key)));
         if emitted.is_empty() {
             if let Some((dedup, key)) = confirm {
@@ -260,27 +260,17 @@ impl Climb {
             Some(_) => Some(oneshot::channel()).unzip(),
             None => (None, None),
         };
-        let ticket = self.hand_in(event, emitted, attempts, waiter).await;
-        let (Some(written), Some((dedup, key))) = (written, confirm) else { return Step::InSinks(ticket) };
+        fill_in(&self.route, &event, self.received_wall, &mut emitted);
+        let ticket = self.ticket(emitted.len(), Outcome::Handled, event, attempts, waiter);
+        let waiting = hand_in(&self.route, self.received, &mut emitted, || Ticket::Shared(Arc::clone(&ticket)));
+        self.wait_for_room(waiting).await;
+        let (Some(written), Some((dedup, key))) = (written, confirm) else { return Step::InSinks(Some(ticket)) };
         drop(ticket);
         let outcome = written.await.unwrap_or(Outcome::Abandoned);
         if outcome == Outcome::Handled {
             dedup.confirm(key).await;
         }
         Step::Finished(outcome)
-    }
-
-    /// Hands records to their sinks, in the order in which they were emitted.
-    pub(crate) async fn hand_in(
-        &self,
-        event: Event,
-        emitted: Vec<Emitted>,
-        attempts: u32,
-        waiter: Option<oneshot::Sender<Outcome>>,
-    ) -> Arc<Ticket> {
-        let ticket = self.ticket(emitted.len(), Outcome::Handled, event, attempts, waiter);
-        self.wait_for_room(hand_in(&ticket, emitted)).await;
-        ticket
     }
 
     async fn wait_for_room(&self, waiting: Vec<(SinkId, Item)>) {
@@ -325,8 +315,8 @@ impl Climb {
         let record = dead_letter::record(event, &self.route.scope, &death);
         let ticket = self.ticket(1, Outcome::DeadLettered, event.clone(), death.attempts, None);
         // An ended engine drops the item, and its ticket reports the event as abandoned.
-        let _ = destination.send(Item::new(record, Arc::clone(&ticket))).await;
-        Step::InSinks(ticket)
+        let _ = destination.send(Item::new(record, Ticket::Shared(Arc::clone(&ticket)))).await;
+        Step::InSinks(Some(ticket))
     }
 
     fn ticket(
@@ -336,34 +326,41 @@ impl Climb {
         event: Event,
         attempts: u32,
         waiter: Option<oneshot::Sender<Outcome>>,
-    ) -> Arc<Ticket> {
-        Arc::new(Ticket::new(records, self.clone(), outcome, event, attempts, waiter))
+    ) -> Arc<Shared> {
+        let (route, link) = (Arc::clone(&self.route), Arc::clone(&self.link));
+        let origin = Origin::new(route, link, self.received, self.received_wall);
+        Shared::of_ladder(records, Debt { origin, ack: self.ack, event, attempts }, outcome, waiter)
     }
 }
 
 /// Hands the records of an attempt in, in their order, as far as there is room for them. Those that have to wait for it
-/// come back.
-pub(super) fn hand_in(ticket: &Arc<Ticket>, emitted: impl IntoIterator<Item = Emitted>) -> Vec<(SinkId, Item)> {
-    let climb = ticket.climb();
-    let mut filler = None;
+/// come back. The event arrived then; `ticket` gives each of them its ticket.
+#[inline]
+pub(crate) fn hand_in(
+    route: &RouteRuntime,
+    received: Instant,
+    emitted: &mut Vec<Emitted>,
+    mut ticket: impl FnMut() -> Ticket,
+) -> Vec<(SinkId, Item)> {
     let mut waiting = Vec::new();
-    for emitted in emitted {
-        let (sink, record) = match emitted.sink {
-            // It says all by itself.
-            SinkId::PUBLISH => (emitted.sink, emitted.record),
-            _ => filler
-                .get_or_insert_with(|| Filler::new(&climb.route, ticket.event(), climb.received_wall))
-                .fill(emitted),
+    let mut emitted = emitted.drain(..);
+    while let Some(Emitted { sink, record }) = emitted.as_slice().first() {
+        let (sink, handle) = (*sink, route.sink(*sink));
+        let place = handle.place(record);
+        let mut record = || emitted.next().map(|emitted| emitted.record).unwrap_or_default();
+        // Behind one that waits all wait.
+        let tried = match waiting.is_empty() {
+            true => handle.try_send(place, received, &mut record, &mut ticket),
+            false => Tried::Full,
         };
-        let item = Item::new(record, Arc::clone(ticket));
-        if !waiting.is_empty() {
-            waiting.push((sink, item));
-            continue;
-        }
-        match climb.route.sink(sink).try_send(item) {
+        match tried {
             Tried::In => {}
-            Tried::Full(item) => waiting.push((sink, item)),
-            Tried::Closed => break,
+            Tried::Full => waiting.push((sink, Item::new(record(), ticket()))),
+            Tried::Closed => {
+                // Abandoned with its ticket.
+                drop(ticket());
+                break;
+            }
         }
     }
     waiting

@@ -23,8 +23,8 @@ mod stall;
 pub(crate) use age::AgeLimit;
 pub(crate) use dead_letter::{Death, LessOf, hex, less as shortened_dead_letter, record as dead_letter_record};
 pub(crate) use dispatcher::{Dispatcher, Setup};
-pub(crate) use fill::RecordKey;
-pub(crate) use ladder::Climb;
+pub(crate) use fill::{RecordKey, fill_in};
+pub(crate) use ladder::hand_in;
 pub(crate) use route::{Emits, RetryPolicy, RouteRuntime};
 
 pub use age::Stamp;

@@ -87,7 +87,7 @@ pub(crate) struct RouteRuntime {
 
 impl RouteRuntime {
     /// Where records for this sink are handed in.
-    pub(super) fn sink(&self, sink: SinkId) -> &SinkHandle {
+    pub(crate) fn sink(&self, sink: SinkId) -> &SinkHandle {
         match sink {
             SinkId::PUBLISH => &self.publish,
             SinkId(at) => {

@@ -1,23 +1,11 @@
 //! A batch: records side by side, as a sink takes them, and what is owed for each.
 
-use std::sync::Arc;
+use std::iter::once_with;
 
 use tidemill_core::Record;
 use tokio::time::Instant;
 
-use super::ticket::{Item, Ticket};
-
-/// What is owed for a record.
-#[derive(Debug)]
-pub(super) struct Owed {
-    pub(super) ticket: Arc<Ticket>,
-    /// What the record counts for in the queue.
-    pub(super) bytes: u32,
-    /// When its event arrived.
-    pub(super) received: Instant,
-    /// How often the dead-letter destination has refused it.
-    pub(super) refusals: u32,
-}
+use super::ticket::{Item, Owed};
 
 /// Records that are written together.
 #[derive(Debug, Default)]
@@ -25,6 +13,8 @@ pub(super) struct Batch {
     pub(super) records: Vec<Record>,
     /// One for each record.
     pub(super) owed: Vec<Owed>,
+    /// When the oldest event arrived that a record came from, also one that has left the batch since.
+    pub(super) oldest: Option<Instant>,
 }
 
 impl Batch {
@@ -32,15 +22,18 @@ impl Batch {
         self.records.len()
     }
 
-    pub(super) fn push(&mut self, record: Record, owed: Owed) {
-        self.records.push(record);
-        self.owed.push(owed);
+    /// Puts a record in whose event arrived then. It is made, or moved, right into its place: it is large.
+    #[inline]
+    pub(super) fn put(&mut self, received: Instant, record: impl FnOnce() -> Record, owed: impl FnOnce() -> Owed) {
+        self.oldest = Some(self.oldest.map_or(received, |oldest| oldest.min(received)));
+        self.records.extend(once_with(record));
+        self.owed.extend(once_with(owed));
     }
 
     /// The first half stays, the second comes back. Both have a record when there are two.
     pub(super) fn halve(&mut self) -> Self {
         let half = self.len().div_ceil(2);
-        Self { records: self.records.split_off(half), owed: self.owed.split_off(half) }
+        Self { records: self.records.split_off(half), owed: self.owed.split_off(half), oldest: self.oldest }
     }
 
     /// What all records count for in the queue.
@@ -48,20 +41,18 @@ impl Batch {
         self.owed.iter().map(|owed| u64::from(owed.bytes)).sum()
     }
 
-    /// When the oldest event arrived that has a record here.
-    pub(super) fn oldest(&self) -> Option<Instant> {
-        self.owed.iter().map(|owed| owed.received).min()
+    /// Forgets everything but the room it took.
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+        self.owed.clear();
+        self.oldest = None;
     }
 }
 
-impl FromIterator<Item> for Batch {
-    fn from_iter<T: IntoIterator<Item = Item>>(items: T) -> Self {
-        let items = items.into_iter();
-        let count = items.size_hint().0;
-        let mut batch = Self { records: Vec::with_capacity(count), owed: Vec::with_capacity(count) };
-        for Item { record, ticket, bytes, received, refusals } in items {
-            batch.push(record, Owed { ticket, bytes, received, refusals });
+impl Extend<Item> for Batch {
+    fn extend<T: IntoIterator<Item = Item>>(&mut self, items: T) {
+        for Item { record, owed } in items {
+            self.put(owed.ticket.received(), || record, || owed);
         }
-        batch
     }
 }

@@ -1,4 +1,5 @@
-//! What waits to be written, and which of it may be written next. Pure: the time comes from outside.
+//! What waits to be written, gathered into the batches in which it will leave, and which of them may leave next. Pure: the
+//! time comes from outside.
 //!
 //! INVARIANT: records of one partition leave in the order they came, and a partition has no more batches under way than
 //! it may. A sink that keeps order has as many partitions as writes in flight, with one batch under way each, and all
@@ -29,55 +30,89 @@ pub(super) enum Leave {
     Anything,
 }
 
+/// A batch that gathers.
 #[derive(Debug)]
-struct Waiting<T> {
-    item: T,
+struct Gathering<B> {
+    batch: B,
+    records: usize,
     bytes: u64,
+    /// When its first record came.
     since: Instant,
 }
 
 #[derive(Debug)]
-struct Partition<T> {
-    waiting: VecDeque<Waiting<T>>,
-    bytes: u64,
+struct Partition<B> {
+    /// In their order. More records fit into the last one only.
+    gathering: VecDeque<Gathering<B>>,
     /// Batches under way.
     flying: usize,
 }
 
 /// See the module's description.
 #[derive(Debug)]
-pub(super) struct Batcher<T> {
-    partitions: Vec<Partition<T>>,
+pub(super) struct Batcher<B> {
+    partitions: Vec<Partition<B>>,
     /// Most batches under way per partition.
     flights: usize,
     limits: BatchLimits,
     /// The partition that is looked at first, so that all get their turn.
     turn: usize,
-    waiting: usize,
+    /// Batches that gather.
+    batches: usize,
+    /// Emptied batches, to be filled again.
+    spare: Vec<B>,
 }
 
-impl<T> Batcher<T> {
+/// So many emptied batches wait to be used again: one is reported while one is under way and one gathers.
+const SPARE: usize = 2;
+
+impl<B: Default> Batcher<B> {
     pub(super) fn new(traits: SinkTraits, in_flight: usize, limits: BatchLimits) -> Self {
         let (partitions, flights) = match traits {
             SinkTraits { serial: true, .. } => (1, 1),
             SinkTraits { ordered: true, .. } => (in_flight.max(1), 1),
             _ => (1, in_flight.max(1)),
         };
-        let partition = || Partition { waiting: VecDeque::new(), bytes: 0, flying: 0 };
-        Self { partitions: (0..partitions).map(|_| partition()).collect(), flights, limits, turn: 0, waiting: 0 }
+        let partition = || Partition { gathering: VecDeque::new(), flying: 0 };
+        let partitions = (0..partitions).map(|_| partition()).collect();
+        Self { partitions, flights, limits, turn: 0, batches: 0, spare: Vec::new() }
     }
 
-    /// Takes a record in, with a hash of its key.
-    pub(super) fn push(&mut self, hash: u64, item: T, bytes: u64, now: Instant) {
+    /// Finds the batch of a record by a hash of its key, and lets `put` put it there. `true` when a batch may leave sooner
+    /// for it than was known before.
+    #[inline]
+    pub(super) fn push(
+        &mut self,
+        hash: u64,
+        bytes: u64,
+        now: impl FnOnce() -> Instant,
+        put: impl FnOnce(&mut B),
+    ) -> bool {
         let at = match self.partitions.len() {
             1 => 0,
             // Less than the length, which is a small number.
             several => usize::try_from(hash % several as u64).unwrap_or(0),
         };
-        let partition = &mut self.partitions[at];
-        partition.bytes += bytes;
-        partition.waiting.push_back(Waiting { item, bytes, since: now });
-        self.waiting += 1;
+        let (limits, partition) = (&self.limits, &mut self.partitions[at]);
+        let fits = |last: &Gathering<B>| !last.is_full(limits) && last.bytes + bytes <= limits.bytes;
+        let begins = !partition.gathering.back().is_some_and(fits);
+        if begins {
+            let batch = self.spare.pop().unwrap_or_default();
+            partition.gathering.push_back(Gathering { batch, records: 0, bytes: 0, since: now() });
+            self.batches += 1;
+        }
+        let count = partition.gathering.len();
+        let last = &mut partition.gathering[count - 1];
+        put(&mut last.batch);
+        last.records += 1;
+        last.bytes += bytes;
+        // The first batch is there, is full, or nothing fits into it any more.
+        let tells = match count {
+            1 => begins || last.is_full(limits),
+            2 => begins,
+            _ => false,
+        };
+        tells && partition.flying < self.flights
     }
 
     /// Whether a record's key matters.
@@ -86,17 +121,17 @@ impl<T> Batcher<T> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting == 0
+        self.batches == 0
     }
 
-    /// The items that have waited longest, one per partition.
-    pub(super) fn fronts(&self) -> impl Iterator<Item = &T> {
-        self.partitions.iter().filter_map(|partition| Some(&partition.waiting.front()?.item))
+    /// The batches that have waited longest, one per partition.
+    pub(super) fn fronts(&self) -> impl Iterator<Item = &B> {
+        self.partitions.iter().filter_map(|partition| Some(&partition.gathering.front()?.batch))
     }
 
     /// The next batch that may leave, and its partition; `None` when there is none now.
-    pub(super) fn next<B: FromIterator<T>>(&mut self, now: Instant, leave: Leave) -> Option<(usize, B)> {
-        if self.waiting == 0 {
+    pub(super) fn next(&mut self, now: Instant, leave: Leave) -> Option<(usize, B)> {
+        if self.batches == 0 {
             return None;
         }
         let count = self.partitions.len();
@@ -105,24 +140,16 @@ impl<T> Batcher<T> {
             let may = match leave {
                 Leave::Full => partition.is_full(&self.limits),
                 Leave::Due => partition.due(&self.limits).is_some_and(|due| due <= now),
-                Leave::Anything => true,
+                Leave::Anything => !partition.gathering.is_empty(),
             };
-            partition.flying < self.flights && !partition.waiting.is_empty() && may
+            partition.flying < self.flights && may
         })?;
         self.turn = (at + 1) % count;
         let partition = &mut self.partitions[at];
-        let length = partition.batch_length(&self.limits);
-        let items: B = partition
-            .waiting
-            .drain(..length)
-            .map(|waiting| {
-                partition.bytes -= waiting.bytes;
-                waiting.item
-            })
-            .collect();
+        let Gathering { batch, .. } = partition.gathering.pop_front()?;
         partition.flying += 1;
-        self.waiting -= length;
-        Some((at, items))
+        self.batches -= 1;
+        Some((at, batch))
     }
 
     /// A batch of the partition is no longer under way.
@@ -130,9 +157,18 @@ impl<T> Batcher<T> {
         self.partitions[partition].flying -= 1;
     }
 
-    /// Whether there is a partition that might send a batch off if it had more records.
-    pub(super) fn has_room_to_fly(&self) -> bool {
-        self.partitions.iter().any(|partition| partition.flying < self.flights)
+    /// Takes out everything that waits, whether it may leave or not.
+    pub(super) fn take_all(&mut self) -> Vec<B> {
+        self.batches = 0;
+        let waiting = self.partitions.iter_mut().flat_map(|partition| partition.gathering.drain(..));
+        waiting.map(|gathering| gathering.batch).collect()
+    }
+
+    /// Takes an emptied batch to use its room again.
+    pub(super) fn reuse(&mut self, emptied: B) {
+        if self.spare.len() < SPARE {
+            self.spare.push(emptied);
+        }
     }
 
     /// When a batch will have waited long enough that waits now for nothing else.
@@ -142,25 +178,22 @@ impl<T> Batcher<T> {
     }
 }
 
-impl<T> Partition<T> {
+impl<B> Gathering<B> {
     fn is_full(&self, limits: &BatchLimits) -> bool {
-        self.waiting.len() >= limits.records || self.bytes >= limits.bytes
+        self.records >= limits.records || self.bytes >= limits.bytes
+    }
+}
+
+impl<B> Partition<B> {
+    /// Whether no more records fit into the front batch.
+    fn is_full(&self, limits: &BatchLimits) -> bool {
+        self.gathering.len() > 1 || self.gathering.front().is_some_and(|front| front.is_full(limits))
     }
 
-    /// When the front batch may leave; `None` without one. A full one is due since its oldest record came.
+    /// When the front batch may leave; `None` without one. A full one is due since its first record came.
     fn due(&self, limits: &BatchLimits) -> Option<Instant> {
-        let oldest = self.waiting.front()?.since;
-        Some(if self.is_full(limits) { oldest } else { oldest + limits.linger })
-    }
-
-    /// How many of the waiting records fit into one batch; at least one.
-    fn batch_length(&self, limits: &BatchLimits) -> usize {
-        let mut bytes = 0;
-        let fitting = self.waiting.iter().take(limits.records).take_while(|waiting| {
-            bytes += waiting.bytes;
-            bytes <= limits.bytes
-        });
-        fitting.count().max(1)
+        let since = self.gathering.front()?.since;
+        Some(if self.is_full(limits) { since } else { since + limits.linger })
     }
 }
 
@@ -180,27 +213,27 @@ mod tests {
     fn a_batch_leaves_when_it_is_full_or_has_waited_long_enough() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        let mut batcher = Batcher::new(SinkTraits::default(), 2, limits(3, 100, 50));
-        batcher.push(0, 'a', 10, at(0));
-        batcher.push(0, 'b', 10, at(20));
-        assert_eq!(batcher.next::<Vec<_>>(at(49), Leave::Due), None);
+        let mut batcher = Batcher::<Vec<_>>::new(SinkTraits::default(), 2, limits(3, 100, 50));
+        batcher.push(0, 10, || at(0), |batch| batch.push('a'));
+        batcher.push(0, 10, || at(20), |batch| batch.push('b'));
+        assert_eq!(batcher.next(at(49), Leave::Due), None);
         assert_eq!(batcher.next_due(), Some(at(50)));
-        assert_eq!(batcher.next::<Vec<_>>(at(50), Leave::Full), None);
+        assert_eq!(batcher.next(at(50), Leave::Full), None);
         assert_eq!(batcher.next(at(50), Leave::Due), Some((0, vec!['a', 'b'])));
         for item in ['c', 'd', 'e', 'f'] {
-            batcher.push(0, item, 10, at(60));
+            batcher.push(0, 10, || at(60), |batch| batch.push(item));
         }
         assert_eq!(batcher.next(at(60), Leave::Due), Some((0, vec!['c', 'd', 'e'])), "full by its number");
-        assert_eq!(batcher.next::<Vec<_>>(at(999), Leave::Anything), None, "two are under way");
+        assert_eq!(batcher.next(at(999), Leave::Anything), None, "two are under way");
         batcher.landed(0);
-        batcher.push(0, 'g', 95, at(61));
+        batcher.push(0, 95, || at(61), |batch| batch.push('g'));
         assert_eq!(
             batcher.next(at(61), Leave::Due),
             Some((0, vec!['f'])),
             "full by its bytes, which do not go together"
         );
         batcher.landed(0);
-        assert_eq!(batcher.next::<Vec<_>>(at(62), Leave::Due), None);
+        assert_eq!(batcher.next(at(62), Leave::Due), None);
         assert_eq!(batcher.next(at(62), Leave::Anything), Some((0, vec!['g'])), "in a hurry");
         assert!(batcher.is_empty());
     }
@@ -208,9 +241,9 @@ mod tests {
     #[test]
     fn a_record_above_the_limit_leaves_alone() {
         let now = Instant::now();
-        let mut batcher = Batcher::new(SinkTraits::default(), 1, limits(10, 100, 0));
-        batcher.push(0, 'a', 500, now);
-        batcher.push(0, 'b', 1, now);
+        let mut batcher = Batcher::<Vec<_>>::new(SinkTraits::default(), 1, limits(10, 100, 0));
+        batcher.push(0, 500, || now, |batch| batch.push('a'));
+        batcher.push(0, 1, || now, |batch| batch.push('b'));
         assert_eq!(batcher.next(now, Leave::Due), Some((0, vec!['a'])));
     }
 
@@ -242,19 +275,19 @@ mod tests {
                 _ => SinkTraits::default().ordered().serial(),
             };
             let mut now = Instant::now();
-            let mut batcher = Batcher::new(traits, in_flight, limits(4, 100, 30));
+            let mut batcher = Batcher::<Vec<_>>::new(traits, in_flight, limits(4, 100, 30));
             let mut flying: Vec<(usize, Vec<(u64, usize)>)> = Vec::new();
             let mut left: BTreeMap<u64, usize> = BTreeMap::new();
             let (mut pushed, mut gone) = (0, 0);
             for act in acts {
                 match act {
-                    Act::Push(key, bytes) => { batcher.push(key, (key, pushed), bytes, now); pushed += 1; }
+                    Act::Push(key, bytes) => { batcher.push(key, bytes, || now, |batch| batch.push((key, pushed))); pushed += 1; }
                     Act::Wait(millis) => now += Duration::from_millis(millis),
                     Act::Land(which) => if !flying.is_empty() {
                         let (partition, _) = flying.swap_remove(which.index(flying.len()));
                         batcher.landed(partition);
                     },
-                    Act::Next(leave) => if let Some((partition, items)) = batcher.next::<Vec<_>>(now, leave) {
+                    Act::Next(leave) => if let Some((partition, items)) = batcher.next(now, leave) {
                         prop_assert!(!items.is_empty() && items.len() <= 4);
                         gone += items.len();
                         for (key, number) in &items {
@@ -276,7 +309,7 @@ mod tests {
             // Nothing is forgotten.
             while !batcher.is_empty() {
                 flying.drain(..).for_each(|(partition, _)| batcher.landed(partition));
-                while let Some((partition, items)) = batcher.next::<Vec<_>>(now, Leave::Anything) {
+                while let Some((partition, items)) = batcher.next(now, Leave::Anything) {
                     gone += items.len();
                     flying.push((partition, items));
                 }

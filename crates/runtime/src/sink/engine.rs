@@ -1,8 +1,7 @@
-//! The engine's loop: takes what comes, sends batches off, and keeps the books of what is under way.
+//! The engine's loop: sends batches off, reports what was written, and keeps the books of what is under way.
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +33,6 @@ type Flight = Pin<Box<dyn Future<Output = (usize, Option<Instant>, Landed)> + Se
 /// See the module's description.
 pub(crate) struct SinkEngine {
     airline: Arc<Airline>,
-    batcher: Batcher<Item>,
     queue: Arc<Queue>,
     /// Of each batch under way, when its oldest event arrived.
     under_way: Vec<Option<Instant>>,
@@ -46,6 +44,13 @@ pub(crate) struct SinkEngine {
     force: CancellationToken,
 }
 
+impl Drop for SinkEngine {
+    /// What waits would wait for ever, and hold the handles of the queue that it is in.
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
 impl SinkEngine {
     pub(crate) fn new(
         sink: Arc<dyn Sink>,
@@ -54,7 +59,6 @@ impl SinkEngine {
         dead_letters: Option<SinkHandle>,
         force: CancellationToken,
     ) -> (Self, SinkHandle) {
-        let (handle, queue) = queue(&settings, state.metrics.clone());
         let burst = if settings.burst == 0 { settings.max_batch_records } else { settings.burst };
         let pace = Gate::per_second(settings.max_rate, burst);
         let mut records = settings.max_batch_records.min(settings.queue_records).max(1);
@@ -67,12 +71,12 @@ impl SinkEngine {
             linger: settings.linger,
         };
         let batcher = Batcher::new(sink.traits(), settings.in_flight as usize, limits);
+        let (handle, queue) = queue(&settings, batcher, state.metrics.clone());
         let breaker = Breaker::new(settings.breaker_failures, settings.breaker_after);
         state.opened();
         let airline = Airline { sink, settings, state, breaker, pace, queue: Arc::clone(&queue), dead_letters };
         let engine = Self {
             airline: Arc::new(airline),
-            batcher,
             queue,
             under_way: Vec::new(),
             unreported: Vec::new(),
@@ -100,34 +104,34 @@ impl SinkEngine {
 
     async fn write_all(&mut self) {
         let mut flights: FuturesUnordered<Flight> = FuturesUnordered::new();
-        let mut incoming = Vec::new();
         loop {
+            // Nothing else here waits while the sink never does.
+            consume_budget().await;
             // A full batch leaves before anything else is done: the target works on it while this task reports the events
-            // of the last one and takes in the next.
+            // of the last one.
             let launched = self.launch(&mut flights, Leave::Full);
             let landed = if launched { flights.next().now_or_never().flatten() } else { None };
             self.report();
-            let ended = self.take_in(&mut incoming);
+            self.put_back();
             if let Some(landed) = landed {
                 self.land(landed);
                 // What else is due leaves now too: full batches may come and go for as long as there are some.
                 self.launch(&mut flights, Leave::Due);
-                self.show_load();
-                // Nothing else here waits while the sink never does.
-                consume_budget().await;
+                self.show_load(self.queue.look().oldest);
                 continue;
             }
+            let ended = self.queue.has_ended();
             self.launch(&mut flights, if ended { Leave::Anything } else { Leave::Due });
-            self.show_load();
-            if ended && flights.is_empty() && self.batcher.is_empty() && self.refused.is_empty() {
+            let look = self.queue.look();
+            self.show_load(look.oldest);
+            if ended && flights.is_empty() && look.is_empty && self.refused.is_empty() {
                 return;
             }
             let again = self.refused.keys().next().copied();
-            let due = self.batcher.next_due().into_iter().chain(again).min();
+            let due = look.next_due.into_iter().chain(again).min();
             tokio::select! {
                 Some(landed) = flights.next(), if !flights.is_empty() => self.land(landed),
-                // What comes while nothing can take off stays in the queue until something lands.
-                () = self.queue.ready(), if !ended && self.batcher.has_room_to_fly() => {}
+                () = self.queue.ready(), if !ended => {}
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
         }
@@ -135,50 +139,38 @@ impl SinkEngine {
 
     /// Sends off what may leave. `false` when there is nothing.
     fn launch(&mut self, flights: &mut FuturesUnordered<Flight>, leave: Leave) -> bool {
-        if self.batcher.is_empty() {
-            return false;
-        }
-        let (now, before) = (Instant::now(), flights.len());
-        while let Some((partition, batch)) = self.batcher.next::<Batch>(now, leave) {
+        let before = flights.len();
+        while let Some((partition, batch)) = self.queue.next(leave) {
             flights.push(self.take_off(partition, batch));
         }
         flights.len() > before
     }
 
-    /// Puts into the batcher what waits, and what has rested. `true` when no more will come.
-    fn take_in(&mut self, incoming: &mut Vec<Item>) -> bool {
+    /// Puts refused records that have rested behind those that wait.
+    fn put_back(&mut self) {
+        if self.refused.is_empty() {
+            return;
+        }
         let now = Instant::now();
         while let Some(due) = self.refused.first_entry().filter(|due| *due.key() <= now) {
-            incoming.extend(due.remove());
-            self.push(incoming, now);
-        }
-        let ended = self.queue.take(incoming);
-        self.push(incoming, now);
-        ended
-    }
-
-    fn push(&mut self, incoming: &mut Vec<Item>, now: Instant) {
-        for item in incoming.drain(..) {
-            let hash = if self.batcher.is_partitioned() { hash(&item) } else { 0 };
-            let bytes = u64::from(item.bytes);
-            self.batcher.push(hash, item, bytes, now);
+            self.queue.put_back(due.remove());
         }
     }
 
     fn take_off(&mut self, partition: usize, batch: Batch) -> Flight {
-        let oldest = batch.oldest();
+        let oldest = batch.oldest;
         self.under_way.push(oldest);
         let airline = Arc::clone(&self.airline);
         Box::pin(async move { (partition, oldest, airline.fly(batch).await) })
     }
 
     fn land(&mut self, (partition, oldest, landed): (usize, Option<Instant>, Landed)) {
-        self.batcher.landed(partition);
+        self.queue.landed(partition);
         self.unreported.push(landed.written);
         if !landed.stuck.is_empty() {
             let now = Instant::now();
             for item in landed.stuck {
-                let due = now + self.airline.rest(item.refusals);
+                let due = now + self.airline.rest(item.owed.refusals);
                 self.refused.entry(due).or_default().push(item);
             }
         }
@@ -188,21 +180,16 @@ impl SinkEngine {
     }
 
     fn report(&mut self) {
-        for batch in self.unreported.drain(..) {
-            self.airline.written(&batch);
+        for mut batch in self.unreported.drain(..) {
+            self.airline.written(&mut batch);
+            self.queue.reuse(batch);
         }
     }
 
-    fn show_load(&self) {
-        let fronts = self.batcher.fronts().map(|item| item.received);
-        let resting = self.refused.values().flatten().map(|item| item.received);
-        let oldest = fronts.chain(resting).chain(self.under_way.iter().copied().flatten()).min();
+    /// Shows what is under way; `waiting` is when the oldest event arrived whose record is first to leave.
+    fn show_load(&self, waiting: Option<Instant>) {
+        let resting = self.refused.values().flatten().map(|item| item.owed.ticket.received());
+        let oldest = resting.chain(waiting).chain(self.under_way.iter().copied().flatten()).min();
         self.airline.state.set_load(self.under_way.len(), oldest);
     }
-}
-
-fn hash(item: &Item) -> u64 {
-    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
-    hasher.write(item.record.key.as_deref().unwrap_or_default());
-    hasher.finish()
 }

@@ -13,11 +13,11 @@ use tidemill_core::{Rejection, Sink, SinkError, SinkErrorKind, report};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info, warn};
 
-use super::batch::{Batch, Owed};
+use super::batch::Batch;
 use super::breaker::Breaker;
 use super::queue::{Queue, SinkHandle};
 use super::state::SinkState;
-use super::ticket::{Item, Reports};
+use super::ticket::{Item, Owed, Reports};
 use crate::config::SinkSettings;
 use crate::layer::Gate;
 use crate::session::Backoff;
@@ -201,10 +201,10 @@ impl Airline {
     }
 
     /// The part is written but for the rejected records. Those that have nowhere else to go are `stuck`.
-    async fn settle(&self, part: Batch, rejections: Vec<Rejection>, stuck: &mut Vec<Item>) {
+    async fn settle(&self, mut part: Batch, rejections: Vec<Rejection>, stuck: &mut Vec<Item>) {
         let metrics = &self.state.metrics;
         if rejections.is_empty() {
-            self.written(&part);
+            self.written(&mut part);
             return;
         }
         let mut reasons: Vec<Option<String>> = vec![None; part.len()];
@@ -217,13 +217,13 @@ impl Airline {
         let mut refused = Vec::new();
         for ((record, owed), reason) in part.records.into_iter().zip(part.owed).zip(reasons) {
             match reason {
-                None => written.push(record, owed),
+                None => written.extend([Item { record, owed }]),
                 Some(reason) => refused.push((record, owed, reason)),
             }
         }
         // First, so that they do not wait for the dead letters.
-        self.written(&written);
-        for (record, owed, reason) in refused {
+        self.written(&mut written);
+        for (record, mut owed, reason) in refused {
             let name = &*self.state.name;
             if owed.refusals == 0 {
                 metrics.rejected.inc();
@@ -240,8 +240,8 @@ impl Airline {
                     refusals => debug!(sink = name, refusals, reason, "the dead-letter destination still refuses"),
                 }
                 self.state.failed(reason, false);
-                let Owed { ticket, bytes, received, refusals } = owed;
-                stuck.push(Item { record, ticket, bytes, received, refusals: refusals.saturating_add(1) });
+                let refusals = owed.refusals.saturating_add(1);
+                stuck.push(Item { record, owed: Owed { refusals, ..owed } });
                 continue;
             };
             warn!(sink = &*self.state.name, reason, "sink refuses a record; its event goes to the dead letters");
@@ -254,21 +254,21 @@ impl Airline {
         }
     }
 
-    /// These records are written: reports the events that waited for nothing else.
-    pub(super) fn written(&self, part: &Batch) {
+    /// These records are written: reports the events that waited for nothing else, and leaves the batch empty.
+    pub(super) fn written(&self, part: &mut Batch) {
         if part.len() == 0 {
             return;
         }
         let metrics = &self.state.metrics;
-        let bytes = part.bytes();
         metrics.written.inc_by(part.len() as u64);
         metrics.bytes.inc_by(part.records.iter().map(|record| record.size_bytes() as u64).sum());
         #[expect(clippy::cast_precision_loss, reason = "batches are small numbers")]
         metrics.batch_records.observe(part.len() as f64);
-        self.queue.leave(part.len(), bytes);
+        self.queue.leave(part.len(), part.bytes());
         let mut reports = Reports::new();
-        for owed in &part.owed {
+        for mut owed in part.owed.drain(..) {
             owed.ticket.record_written(&mut reports);
         }
+        part.clear();
     }
 }

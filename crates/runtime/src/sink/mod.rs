@@ -2,9 +2,9 @@
 //! events that they came from. Users' own sinks and the dead-letter destination go through the same engine.
 //!
 //! ```text
-//! ladders ── queue (bounded) ── batcher ── flight: rate, breaker, write ── written ── tickets ── acks
-//!                                 ^           │ refused: halves, dead letter
-//!                                 └─ landed ──┘
+//! events ── queue (bounded): batcher ── flight: rate, breaker, write ── written ── tickets ── acks
+//!                              ^            │ refused: halves, dead letter
+//!                              └── landed ──┘
 //! ```
 //!
 //! One task per sink and none per record; a flight is one batch under way, a future of that task.
@@ -31,4 +31,4 @@ pub(crate) use queue::{SinkHandle, Tried};
 pub use rig::SinkRig;
 pub(crate) use state::SinkState;
 pub use state::SinkStatus;
-pub(crate) use ticket::{Item, Ticket};
+pub(crate) use ticket::{Debt, Item, Origin, Shared, Ticket};

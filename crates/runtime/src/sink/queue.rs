@@ -1,18 +1,23 @@
 //! The queue of a sink: bounded in records and bytes.
 //!
-//! Handing a record in takes one short lock and, as a rule, wakes nobody: the engine takes everything that waits at once,
-//! as soon as it can use it.
+//! Whoever hands a record in puts it straight into the batch that it will leave in. That takes one short lock and, as a
+//! rule, wakes nobody: the engine takes whole batches, as soon as it can use them.
 //!
 //! INVARIANT (G5): what was handed in and is not yet written or refused never exceeds the limits, wherever in the engine
 //! it is; one record that is larger than the limit of bytes counts as exactly that, so it waits until it is alone.
 //! Nobody is overtaken: who finds the queue full, or others waiting for room, waits behind them.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tidemill_core::Record;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 
-use super::ticket::Item;
+use super::batch::Batch;
+use super::batcher::{Batcher, Leave};
+use super::ticket::{Item, Owed, Ticket, size};
 use crate::config::SinkSettings;
 use crate::observe::SinkMetrics;
 
@@ -26,8 +31,9 @@ pub(super) struct Queue {
     state: Mutex<State>,
     max_records: usize,
     max_bytes: u32,
+    is_partitioned: bool,
     metrics: SinkMetrics,
-    /// Something waits to be taken that was not there before, or no more will come.
+    /// A batch may leave sooner than the engine knows, or no more records will come.
     ready: Notify,
     /// Something left. Whoever holds the turn listens.
     freed: Notify,
@@ -35,10 +41,10 @@ pub(super) struct Queue {
     turn: Semaphore,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    /// Handed in and not yet taken.
-    waiting: Vec<Item>,
+    /// Handed in and not yet under way.
+    batcher: Batcher<Batch>,
     /// Handed in and not yet done with, and their bytes.
     records: usize,
     bytes: u64,
@@ -48,6 +54,17 @@ struct State {
     ended: bool,
     /// The engine has ended.
     closed: bool,
+}
+
+/// See [`Queue::look`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// Nothing waits to leave.
+    pub(super) is_empty: bool,
+    /// When something may leave that waits only for its time.
+    pub(super) next_due: Option<Instant>,
+    /// When the oldest event arrived whose record is first to leave.
+    pub(super) oldest: Option<Instant>,
 }
 
 /// One that waits for room.
@@ -60,15 +77,23 @@ impl Drop for Outside<'_> {
 }
 
 /// Whether a record was handed in.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment, on the stack")]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Tried {
     /// It was.
     In,
     /// There is no room now, or others wait for it.
-    Full(Item),
+    Full,
     /// The engine has ended.
     Closed,
+}
+
+/// What the queue must know of a record that comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Of its key, where that matters.
+    hash: u64,
+    /// What it counts for.
+    bytes: u32,
 }
 
 /// Who hands a record in.
@@ -83,9 +108,10 @@ enum Who {
 }
 
 impl Queue {
-    fn new(settings: &SinkSettings, metrics: SinkMetrics) -> Self {
+    fn new(settings: &SinkSettings, batcher: Batcher<Batch>, metrics: SinkMetrics) -> Self {
         Self {
-            state: Mutex::default(),
+            is_partitioned: batcher.is_partitioned(),
+            state: Mutex::new(State { batcher, records: 0, bytes: 0, outside: 0, ended: false, closed: false }),
             max_records: settings.queue_records.max(1) as usize,
             max_bytes: u32::try_from(settings.queue_bytes).unwrap_or(u32::MAX).max(1),
             metrics,
@@ -105,59 +131,99 @@ impl Queue {
         self.metrics.queue_bytes.set(i64::try_from(state.bytes).unwrap_or(i64::MAX));
     }
 
-    /// Hands an item in if there is room.
-    fn try_enter(&self, item: Item, who: Who) -> Tried {
-        let is_first = {
+    /// Lets `put` put a record into its batch, if there is room.
+    #[inline]
+    fn try_enter(&self, place: Place, who: Who, put: impl FnOnce(&mut Batch)) -> Tried {
+        let size = u64::from(place.bytes);
+        let tells = {
             let mut state = self.state();
             if state.closed {
                 return Tried::Closed;
             }
-            let bytes = state.bytes + u64::from(item.bytes);
+            let bytes = state.bytes + size;
             let fits = state.records < self.max_records && bytes <= u64::from(self.max_bytes);
             if !fits || (state.outside > 0 && who != Who::HoldsTurn) {
                 state.outside += usize::from(who == Who::Waits);
-                return Tried::Full(item);
+                return Tried::Full;
             }
             state.records += 1;
             state.bytes = bytes;
             self.show(&state);
-            state.waiting.push(item);
-            state.waiting.len() == 1
+            state.batcher.push(place.hash, size, Instant::now, put)
         };
-        if is_first {
+        if tells {
             self.ready.notify_one();
         }
         Tried::In
     }
 
+    fn hash(&self, record: &Record) -> u64 {
+        if !self.is_partitioned {
+            return 0;
+        }
+        let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+        hasher.write(record.key.as_deref().unwrap_or_default());
+        hasher.finish()
+    }
+
     async fn enter(&self, item: Item) -> Result<(), Ended> {
-        let mut item = match self.try_enter(item, Who::Waits) {
+        let place = Place { hash: self.hash(&item.record), bytes: item.owed.bytes };
+        let mut item = Some(item);
+        let mut put = |batch: &mut Batch| batch.extend(item.take());
+        match self.try_enter(place, Who::Waits, &mut put) {
             Tried::In => return Ok(()),
             Tried::Closed => return Err(Ended),
-            Tried::Full(item) => item,
-        };
+            Tried::Full => {}
+        }
         let _outside = Outside(self);
         let _turn = self.turn.acquire().await.map_err(|_| Ended)?;
         loop {
-            item = match self.try_enter(item, Who::HoldsTurn) {
+            match self.try_enter(place, Who::HoldsTurn, &mut put) {
                 Tried::In => return Ok(()),
                 Tried::Closed => return Err(Ended),
-                Tried::Full(item) => item,
-            };
+                Tried::Full => {}
+            }
             // What was freed since the look is remembered.
             self.freed.notified().await;
         }
     }
 
-    /// Exchanges everything that waits for an empty buffer. `true` when no more will come.
-    pub(super) fn take(&self, emptied: &mut Vec<Item>) -> bool {
-        debug_assert!(emptied.is_empty(), "what was taken is forgotten");
-        let mut state = self.state();
-        std::mem::swap(&mut state.waiting, emptied);
-        state.ended
+    /// The next batch that may leave now, and its partition.
+    pub(super) fn next(&self, leave: Leave) -> Option<(usize, Batch)> {
+        self.state().batcher.next(Instant::now(), leave)
     }
 
-    /// Waits until there may be something to take. Cancel-safe.
+    /// A batch of the partition is no longer under way.
+    pub(super) fn landed(&self, partition: usize) {
+        self.state().batcher.landed(partition);
+    }
+
+    /// Takes back what was under way and could not be written, which it had not left.
+    pub(super) fn put_back(&self, items: Vec<Item>) {
+        let mut state = self.state();
+        for item in items {
+            let (hash, bytes) = (self.hash(&item.record), u64::from(item.owed.bytes));
+            state.batcher.push(hash, bytes, Instant::now, |batch| batch.extend([item]));
+        }
+    }
+
+    /// Whether no more records will come.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().ended
+    }
+
+    /// What the engine should know before it waits.
+    pub(super) fn look(&self) -> Look {
+        let state = self.state();
+        let batcher = &state.batcher;
+        Look {
+            is_empty: batcher.is_empty(),
+            next_due: batcher.next_due(),
+            oldest: batcher.fronts().filter_map(|batch| batch.oldest).min(),
+        }
+    }
+
+    /// Waits until there may be something to take that was not there at the last look. Cancel-safe.
     pub(super) async fn ready(&self) {
         self.ready.notified().await;
     }
@@ -173,12 +239,17 @@ impl Queue {
         self.freed.notify_one();
     }
 
-    /// Sends everyone away who waits, and whoever comes; what was not taken is dropped.
+    /// Takes an emptied batch to use its room again.
+    pub(super) fn reuse(&self, emptied: Batch) {
+        self.state().batcher.reuse(emptied);
+    }
+
+    /// Sends everyone away who waits, and whoever comes; what waits to leave is dropped.
     pub(super) fn close(&self) {
         let dropped = {
             let mut state = self.state();
             state.closed = true;
-            std::mem::take(&mut state.waiting)
+            state.batcher.take_all()
         };
         drop(dropped);
         self.turn.close();
@@ -210,20 +281,38 @@ impl SinkHandle {
     /// Hands a record in, waiting for room in the queue. When it is cancelled the record was not handed in.
     pub(crate) async fn send(&self, mut item: Item) -> Result<(), Ended> {
         let queue = &self.0.0;
-        item.bytes = item.bytes.min(queue.max_bytes);
+        item.owed.bytes = item.owed.bytes.min(queue.max_bytes);
         queue.enter(item).await
     }
 
-    /// Hands a record in if there is room for it now.
-    pub(crate) fn try_send(&self, mut item: Item) -> Tried {
+    /// What the queue must know of a record before it comes.
+    #[inline]
+    pub(crate) fn place(&self, record: &Record) -> Place {
         let queue = &self.0.0;
-        item.bytes = item.bytes.min(queue.max_bytes);
-        queue.try_enter(item, Who::Asks)
+        Place { hash: queue.hash(record), bytes: size(record).min(queue.max_bytes) }
+    }
+
+    /// Hands a record in if there is room for it now. Only then record and ticket are asked for: they are large, and go
+    /// right into their places. The event arrived then.
+    #[inline]
+    pub(crate) fn try_send(
+        &self,
+        place: Place,
+        received: Instant,
+        record: impl FnOnce() -> Record,
+        ticket: impl FnOnce() -> Ticket,
+    ) -> Tried {
+        let owed = || Owed { ticket: ticket(), bytes: place.bytes, refusals: 0 };
+        self.0.0.try_enter(place, Who::Asks, |batch| batch.put(received, record, owed))
     }
 }
 
 /// A queue with these limits, and where to hand in.
-pub(super) fn queue(settings: &SinkSettings, metrics: SinkMetrics) -> (SinkHandle, Arc<Queue>) {
-    let queue = Arc::new(Queue::new(settings, metrics));
+pub(super) fn queue(
+    settings: &SinkSettings,
+    batcher: Batcher<Batch>,
+    metrics: SinkMetrics,
+) -> (SinkHandle, Arc<Queue>) {
+    let queue = Arc::new(Queue::new(settings, batcher, metrics));
     (SinkHandle(Arc::new(Entrance(Arc::clone(&queue)))), queue)
 }

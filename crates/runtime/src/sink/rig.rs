@@ -1,4 +1,4 @@
-//! The engine of one sink by itself, for the benchmark of sinks: records are handed in as an event's ladder does it, and
+//! The engine of one sink by itself, for the benchmark of sinks: records are handed in as a dispatcher does it, and
 //! the events come back as a session gets them. No broker, no handler.
 
 use std::sync::Arc;
@@ -18,16 +18,19 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::SinkEngine;
 use super::state::SinkState;
+use super::ticket::{Debt, Origin, Ticket};
 use crate::config::{Expired, Order, SinkSettings};
-use crate::dispatch::{AgeLimit, Climb, Emits, Execution, Key, RetryPolicy, RouteRuntime};
+use crate::dispatch::{AgeLimit, Emits, Execution, Key, RetryPolicy, RouteRuntime, fill_in, hand_in};
 use crate::observe::Metrics;
 use crate::router::Router;
-use crate::session::link::{Ack, Finished};
+use crate::session::link::{Ack, Finished, Link};
 
 /// See the module's description.
 #[derive(Debug)]
 pub struct SinkRig {
-    climb: Climb,
+    route: Arc<RouteRuntime>,
+    link: Arc<Link>,
+    emitted: Vec<Emitted>,
     router: Router,
     names: Arc<[Box<str>]>,
     state: Arc<SinkState>,
@@ -92,17 +95,10 @@ impl SinkRig {
             dead_letters: None,
             metrics: metrics.route(0, "route"),
         };
-        let climb = Climb {
-            route: Arc::new(route),
-            ack: Ack::Number(0),
-            received: Instant::now(),
-            received_wall: SystemTime::now(),
-            lane: None,
-            link: Arc::default(),
-            watched: 0,
-        };
         Ok(Self {
-            climb,
+            route: Arc::new(route),
+            link: Arc::default(),
+            emitted: Vec::new(),
             router,
             names,
             state,
@@ -116,29 +112,40 @@ impl SinkRig {
 
     /// Events that came with one read: each becomes one record, its payload.
     pub async fn burst(&mut self, events: impl IntoIterator<Item = (TopicName, Bytes)>) {
-        (self.climb.received, self.climb.received_wall) = (Instant::now(), SystemTime::now());
+        let (received, wall) = (Instant::now(), SystemTime::now());
+        let origin = Origin::new(Arc::clone(&self.route), Arc::clone(&self.link), received, wall);
         let mut spans = SmallVec::new();
         for (topic, payload) in events {
             while self.unfinished >= self.window {
                 self.wait().await;
             }
             self.router.route(topic.as_str(), &mut spans);
-            let event = Event::from(EventParts {
+            let mut event = Event::from(EventParts {
                 topic,
                 payload,
                 properties: None,
                 captures: Captures::new(Arc::clone(&self.names), std::mem::take(&mut spans)),
-                received_at: self.climb.received_wall,
+                received_at: wall,
                 qos: QoS::AtLeastOnce,
                 dup: false,
                 retain: false,
             });
-            let climb = Climb { ack: Ack::Number(self.next), ..self.climb.clone() };
-            let emitted = vec![Emitted { sink: SinkId(0), record: Record::new(event.payload().clone()) }];
-            // It may be written by now, of which nobody else is told then.
-            let is_written = climb.hand_in(event, emitted, 1, None).await.take_over().is_some();
+            self.emitted.push(Emitted { sink: SinkId(0), record: Record::new(event.payload().clone()) });
+            fill_in(&self.route, &event, wall, &mut self.emitted);
+            let ack = Ack::Number(self.next);
+            // As a dispatcher takes it out of a place that it uses again.
+            let mut take = || {
+                let nothing = Event::new(event.topic_name().clone(), Bytes::new());
+                std::mem::replace(&mut event, nothing)
+            };
+            let waiting = hand_in(&self.route, received, &mut self.emitted, || {
+                Ticket::only(Debt { origin: Arc::clone(&origin), ack, event: take(), attempts: 1 })
+            });
+            for (sink, item) in waiting {
+                let _ = self.route.sink(sink).send(item).await;
+            }
             self.next += 1;
-            self.unfinished += usize::from(!is_written);
+            self.unfinished += 1;
         }
         self.take();
     }
@@ -170,18 +177,18 @@ impl SinkRig {
 
     /// Ends the engine, which closes the sink.
     pub async fn end(self) {
-        let Self { climb, engine, .. } = self;
-        drop(climb);
+        let Self { route, engine, .. } = self;
+        drop(route);
         let _ = engine.await;
     }
 
     async fn wait(&mut self) {
-        self.climb.link.finished_ready().await;
+        self.link.finished_ready().await;
         self.take();
     }
 
     fn take(&mut self) {
-        self.climb.link.take_finished(&mut self.done);
+        self.link.take_finished(&mut self.done);
         self.unfinished -= self.done.numbers.len();
     }
 }

@@ -1,11 +1,11 @@
 //! Records to lines of `JSONEachRow`, and the token that tells a repeated batch.
 
-use serde::Serialize;
 use serde_json::Value as Json;
 use tidemill_core::{Record, Rejection};
 
 use crate::columns::Value;
 use crate::digest::BatchKey;
+use crate::quote::push_string;
 use crate::{Column, ColumnSource, ColumnType, Fields};
 
 /// A batch as the body of a request.
@@ -64,20 +64,19 @@ fn push_value(lines: &mut Vec<u8>, column: &Column, value: &Value<'_>) -> Result
     let as_it_is = matches!(column.from, ColumnSource::Field(_))
         && !matches!(column.kind, Some(ColumnType::Text | ColumnType::Json));
     match value {
-        Value::Null => push_json(lines, &()),
-        Value::Text(text) => push_json(lines, text),
-        Value::Bytes(bytes) => push_json(lines, std::str::from_utf8(bytes).map_err(|_| "bytes are not UTF-8")?),
-        Value::Time(time) => push_json(lines, &time.to_string()),
-        Value::Json(value) if as_it_is => push_json(lines, value),
+        Value::Null => lines.extend_from_slice(b"null"),
+        Value::Text(text) => push_string(lines, text),
+        Value::Bytes(bytes) => push_string(lines, std::str::from_utf8(bytes).map_err(|_| "bytes are not UTF-8")?),
+        Value::Time(time) => push_string(lines, &time.to_string()),
+        Value::Json(value) if as_it_is => {
+            serde_json::to_writer(lines, value).map_err(|_| "the value cannot be written as JSON")?;
+        }
         Value::Json(value) => match (column.kind(), &**value) {
-            (ColumnType::Text, Json::String(text)) => push_json(lines, text),
-            (_, value) => push_json(lines, &value.to_string()),
+            (ColumnType::Text, Json::String(text)) => push_string(lines, text),
+            (_, value) => push_string(lines, &value.to_string()),
         },
     }
-}
-
-fn push_json<T: Serialize + ?Sized>(lines: &mut Vec<u8>, value: &T) -> Result<(), &'static str> {
-    serde_json::to_writer(lines, value).map_err(|_| "the value cannot be written as JSON")
+    Ok(())
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ pub(crate) fn push_envelope(text: &mut Vec<u8>, record: &Record) -> Result<(), S
 #[cfg(feature = "http")]
 pub(crate) fn push_json(text: &mut Vec<u8>, payload: &[u8]) -> Result<(), String> {
     match std::str::from_utf8(payload) {
-        Ok(payload) if json::is_portable(payload) => {
+        Ok(payload) if crate::scan::is_portable(payload) => {
             ndjson::push_json(text, payload);
             Ok(())
         }

@@ -45,6 +45,12 @@ fn push_escaped(line: &mut String, text: &str, special: &[char]) -> Result<(), U
     if text.is_empty() {
         return Err(Unfit::Empty);
     }
+    // Most texts have nothing special in them, which their bytes tell at once: C2 begins the control characters above ASCII.
+    let is_odd = |byte: u8| byte < b' ' || matches!(byte, b' ' | b',' | b'=' | b'\\' | 0x7F | 0xC2);
+    if !text.bytes().fold(false, |odd, byte| odd | is_odd(byte)) {
+        line.push_str(text);
+        return Ok(());
+    }
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         if character.is_control() {

@@ -1,9 +1,8 @@
 //! Streams, publishing, and waiting for what the server says.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, iter};
 
-use async_nats::Client;
 use async_nats::client::PublishErrorKind;
 use async_nats::jetstream::context::{
     Context, ContextBuilder, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind,
@@ -11,6 +10,7 @@ use async_nats::jetstream::context::{
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Config as StreamConfig;
 use async_nats::jetstream::{ErrorCode, stream};
+use async_nats::{Client, Subject};
 use async_trait::async_trait;
 use tidemill_core::{Record, Rejection, Sink, SinkError, SinkTraits};
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::client;
 use super::config::{NatsConfig, NatsMode};
 use super::error::{Answer, Problem, TOO_LARGE, answer};
-use super::message::{self, Message};
+use super::message::{self, Message, Messages};
 use crate::kept::Kept;
 use crate::written;
 
@@ -51,6 +51,8 @@ const SENT_AT_ONCE: usize = 1000;
 /// ```
 pub struct Nats {
     config: NatsConfig,
+    /// The same for all records, if it is.
+    subject: Option<Subject>,
     connection: Kept<Connection>,
 }
 
@@ -63,7 +65,7 @@ impl Nats {
     /// A sink with these settings. They are checked when it is opened.
     #[must_use]
     pub fn new(config: NatsConfig) -> Self {
-        Self { config, connection: Kept::default() }
+        Self { subject: message::constant(&config), config, connection: Kept::default() }
     }
 
     async fn connection(&self) -> Result<Arc<Connection>, SinkError> {
@@ -127,10 +129,10 @@ impl Nats {
         &self,
         connection: &Connection,
         stream: &str,
-        messages: Vec<(usize, Message, &Record)>,
+        messages: impl Iterator<Item = (usize, Message, &Record)>,
         rejections: &mut Vec<Rejection>,
     ) -> Result<(), SinkError> {
-        let mut unanswered = Vec::with_capacity(messages.len());
+        let mut unanswered = Vec::new();
         for (index, message, record) in messages {
             let publish = PublishMessage::build().payload(record.payload.clone()).headers(message.headers);
             let sent = connection.jetstream.send_publish(message.subject.clone(), publish).await;
@@ -241,16 +243,10 @@ impl Sink for Nats {
 
     async fn write(&self, batch: &[Record]) -> Result<(), SinkError> {
         let mut rejections = Vec::new();
-        let mut messages = Vec::with_capacity(batch.len());
-        for (index, record) in batch.iter().enumerate() {
-            match message::of(&self.config, record) {
-                Ok(message) => messages.push((index, message, record)),
-                Err(reason) => rejections.push(Rejection { index, reason }),
-            }
-        }
-        let mut messages = messages.into_iter().peekable();
-        while messages.peek().is_some() {
-            let some = messages.by_ref().take(SENT_AT_ONCE).collect();
+        // Made as they are sent: the connection, which has a task of its own, is at work on the first ones meanwhile.
+        let mut messages = Messages::of(&self.config, self.subject.as_ref(), batch);
+        while let Some(first) = messages.next() {
+            let some = iter::once(first).chain(messages.by_ref().take(SENT_AT_ONCE - 1));
             let refused = &mut rejections;
             self.on_connection(async |connection| match &self.config.mode {
                 NatsMode::JetStream { stream, .. } => self.store(connection, stream, some, refused).await,
@@ -258,6 +254,7 @@ impl Sink for Nats {
             })
             .await?;
         }
+        rejections.append(&mut messages.unfit);
         rejections.sort_by_key(|rejection| rejection.index);
         written(rejections)
     }
@@ -271,7 +268,7 @@ impl Sink for Nats {
 /// Hands these to the connection.
 async fn send(
     client: &Client,
-    messages: Vec<(usize, Message, &Record)>,
+    messages: impl Iterator<Item = (usize, Message, &Record)>,
     rejections: &mut Vec<Rejection>,
 ) -> Result<(), SinkError> {
     for (index, message, record) in messages {

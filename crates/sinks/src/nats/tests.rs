@@ -38,13 +38,13 @@ fn a_filter_takes_what_the_server_would() {
 #[test]
 fn headers_that_the_server_acts_on_come_from_settings_alone() {
     let config = NatsConfig::new("nats://h", Template::new("a.{key}").unwrap(), NatsMode::stream("S"));
-    let refused = |record: Record| of(&config, &record).err().unwrap_or_default();
+    let refused = |record: Record| of(&config, None, &record).err().unwrap_or_default();
     assert!(refused(Record::new("").with_key("k").with_header("NATS-Rollup", "all")).contains("acts on"));
     assert!(refused(Record::new("").with_key("k").with_header("a", "b\r\nc: d")).contains("does not allow"));
     assert!(refused(Record::new("").with_key("k").with_header("a b", "c")).contains("does not allow"));
     assert!(refused(Record::new("").with_key("k.l")).contains("no word between dots"));
-    let message = of(&config, &Record::new("").with_key("k").with_idempotency_key("i")).ok().unwrap();
-    assert_eq!(message.subject, "a.k");
+    let message = of(&config, None, &Record::new("").with_key("k").with_idempotency_key("i")).ok().unwrap();
+    assert_eq!(message.subject.as_str(), "a.k");
     assert_eq!(message.headers.get("Nats-Msg-Id").unwrap().as_str(), "i");
     assert_eq!(message.headers.get("tidemill-key").unwrap().as_str(), "k");
 }

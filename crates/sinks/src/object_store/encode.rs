@@ -9,6 +9,9 @@ use super::name::Name;
 use super::partition::Partition;
 use crate::encode::push_envelope;
 
+/// Bytes of lines that are compressed together: every call has its price, however little it is given.
+const COMPRESSED_AT_ONCE: usize = 64 * 1024;
+
 /// An object that is ready to be uploaded.
 pub(super) struct Object {
     /// Its name in its folder.
@@ -35,18 +38,25 @@ fn ndjson(compression: ObjectCompression, batch: &[Record], partition: &Partitio
     let mut writer = Writer::new(compression)?;
     let mut name = Name::new();
     let mut rejections = Vec::new();
-    let mut line = Vec::new();
+    let mut lines = Vec::new();
     for &index in &partition.records {
-        line.clear();
-        match push_envelope(&mut line, &batch[index]) {
+        let whole = lines.len();
+        match push_envelope(&mut lines, &batch[index]) {
             Ok(()) => {
-                line.push(b'\n');
-                writer.write_all(&line)?;
+                lines.push(b'\n');
                 name.add(&batch[index]);
             }
-            Err(reason) => rejections.push(Rejection { index, reason }),
+            Err(reason) => {
+                lines.truncate(whole);
+                rejections.push(Rejection { index, reason });
+            }
+        }
+        if lines.len() >= COMPRESSED_AT_ONCE {
+            writer.write_all(&lines)?;
+            lines.clear();
         }
     }
+    writer.write_all(&lines)?;
     Ok(Object {
         name: format!("{}.{}", name.finish(), compress::extension(compression)),
         body: writer.finish()?,

@@ -35,7 +35,15 @@ pub(super) fn partitions(
     let mut partitions: Vec<Partition> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut rendered = String::new();
+    let mut last: Option<(&Record, usize)> = None;
     for (index, record) in batch.iter().enumerate() {
+        // Events that came together have one time, and often nothing else counts.
+        if let Some((like, place)) = last
+            && template.is_same_for(like, record)
+        {
+            partitions[place].records.push(index);
+            continue;
+        }
         rendered.clear();
         if let Err(error) = template.render_into(&mut rendered, &Fields::new(record), Escape::ObjectSegment) {
             rejections.push(Rejection { index, reason: error.to_string() });
@@ -43,11 +51,13 @@ pub(super) fn partitions(
         }
         if let Some(place) = known.get(&rendered) {
             partitions[*place].records.push(index);
+            last = Some((record, *place));
             continue;
         }
         match folder(prefix, &rendered) {
             Ok(folder) => {
                 known.insert(rendered.clone(), partitions.len());
+                last = Some((record, partitions.len()));
                 partitions.push(Partition { folder, records: vec![index] });
             }
             Err(reason) => rejections.push(Rejection { index, reason: reason.to_owned() }),

@@ -2,13 +2,12 @@
 //! members that are asked for become values: most of what a device sends is not.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::OnceLock;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use tidemill_core::Record;
+
+use crate::scan;
 
 /// A record whose payload is read as JSON when a field is first asked for.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ pub struct Fields<'r> {
 #[derive(Debug)]
 struct Member<'r> {
     name: Cow<'r, str>,
-    text: &'r RawValue,
+    text: &'r str,
     /// `None` inside when it is more than a value can hold: a number out of range, half a surrogate pair, too deep.
     value: OnceLock<Option<Value>>,
 }
@@ -49,7 +48,7 @@ impl<'r> Fields<'r> {
     }
 
     /// The value at this JSON pointer (RFC 6901; the empty pointer is the whole payload). The outer `None` says that the
-    /// payload is not JSON, the inner one that it has no such value.
+    /// payload is not JSON, or nested deeper than 120 levels, the inner one that it has no such value.
     #[must_use]
     pub fn get(&self, pointer: &str) -> Option<Option<&Value>> {
         let (Some(members), Some(path)) = (self.members(), pointer.strip_prefix('/')) else {
@@ -63,64 +62,25 @@ impl<'r> Fields<'r> {
         };
         // Of a name that comes twice the last one counts.
         let Some(member) = members.iter().rev().find(|member| member.name == name) else { return Some(None) };
-        let value = member.value.get_or_init(|| serde_json::from_str(member.text.get()).ok());
+        let value = member.value.get_or_init(|| serde_json::from_str(member.text).ok());
         value.as_ref().map(|value| value.pointer(rest))
     }
 
     fn members(&self) -> Option<&[Member<'r>]> {
         let read = || {
             let text = std::str::from_utf8(&self.record.payload).ok()?;
-            let mut parser = serde_json::Deserializer::from_str(text);
-            let members = parser.deserialize_map(Members).ok()?;
-            parser.end().ok().map(|()| members)
+            let mut members = Vec::with_capacity(8);
+            scan::members(text, |name, text| {
+                let name = match name.contains('\\') {
+                    true => Cow::Owned(serde_json::from_str(name).ok()?),
+                    false => Cow::Borrowed(&name[1..name.len() - 1]),
+                };
+                members.push(Member { name, text, value: OnceLock::new() });
+                Some(())
+            })?;
+            Some(members)
         };
         self.members.get_or_init(read).as_deref()
-    }
-}
-
-/// Visits an object.
-struct Members;
-
-impl<'r> Visitor<'r> for Members {
-    type Value = Vec<Member<'r>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'r>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::with_capacity(8);
-        while let Some(name) = object.next_key_seed(Name)? {
-            members.push(Member { name, text: object.next_value()?, value: OnceLock::new() });
-        }
-        Ok(members)
-    }
-}
-
-/// Visits the name of a member, which is copied only when it has escapes in it.
-struct Name;
-
-impl<'r> DeserializeSeed<'r> for Name {
-    type Value = Cow<'r, str>;
-
-    fn deserialize<D: Deserializer<'r>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'r> Visitor<'r> for Name {
-    type Value = Cow<'r, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_borrowed_str<E: Error>(self, name: &'r str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(name.to_owned()))
     }
 }
 

@@ -33,7 +33,7 @@ fn push(source: &Source, value: &str, text: &mut String, escape: Escape) -> Resu
     match source {
         // Its shape comes from the author's format; the record adds digits and names of days.
         Source::Time(_) => text.push_str(value),
-        Source::Topic => {
+        Source::Topic if escape != Escape::None => {
             for (at, level) in value.split('/').enumerate() {
                 if at > 0 {
                     escape.push_level_separator(text);
