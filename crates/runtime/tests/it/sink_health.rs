@@ -55,12 +55,13 @@ async fn a_breaker_opens_after_failures_in_a_row_and_closes_with_the_first_succe
         broker.publish(pkid, &format!("t/{pkid}"), Q1, "x").await;
     }
     until(|| breaker(&rig)).await;
-    assert_eq!(target.begun(), 5);
+    let tries = target.begun();
+    assert!((5..=8).contains(&tries), "others may begin in the instant in which the fifth fails: {tries}");
     let shown = out(&rig);
     assert_eq!((shown.state, shown.breaker, shown.queue_records, shown.in_flight), ("unavailable", "open", 20, 4));
     assert!(shown.last_error.unwrap().contains("connection refused"));
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let probes = target.begun() - 5;
+    let probes = target.begun() - tries;
     assert!((5..=13).contains(&probes), "one at a time, each within five seconds of the last: {probes}");
     assert!(out(&rig).oldest_record_seconds >= 30.0);
     assert!(rig.metric("tidemill_sink_oldest_record_seconds", &[("sink", "out")]) >= 30.0);
