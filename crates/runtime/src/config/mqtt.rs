@@ -102,7 +102,7 @@ pub struct MqttConfig {
     /// Waiting between attempts to connect.
     pub reconnect: ReconnectConfig,
     /// How long acks of events that come singly may wait to leave together, while no event is being handled, 100ms at
-    /// most. At some thousand events/s, 2ms halve the worker's CPU time and save the broker a third of its own; brokers that
+    /// most. At 2 000 events/s, 2ms halve the CPU time of the worker and nearly that of the broker; brokers that
     /// wait for TCP acknowledgements (Mosquitto without `set_tcp_nodelay`) send the next event that much later. 0s: none waits.
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
