@@ -68,6 +68,7 @@ fn what_cannot_work_is_refused_under_its_key() {
             c.mqtt.password = Some("p".into());
             c.mqtt.password_file = Some("/p".into());
         }),
+        ("mqtt.ack_linger", |c| c.mqtt.ack_linger = Duration::from_millis(101)),
         ("mqtt.keep_alive", |c| c.mqtt.keep_alive = Duration::from_millis(1500)),
         ("mqtt.keep_alive", |c| c.mqtt.keep_alive = Duration::from_secs(65_536)),
         ("mqtt.connect_timeout", |c| c.mqtt.connect_timeout = Duration::ZERO),
