@@ -1,5 +1,5 @@
 //! The publisher for real brokers: QoS 1, pre-encoded, at a rate or as fast as the broker confirms. A rate is an open
-//! loop: an event carries the time at which it was due, so that a publisher that is late counts as latency.
+//! loop: each event is sent when it is due and carries that time, so that a publisher that is late counts as latency.
 
 #![expect(clippy::disallowed_methods, reason = "paces real time, on a thread of its own")]
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts and times of a short run")]
@@ -17,8 +17,6 @@ use super::Error;
 
 /// Unconfirmed events at most.
 const IN_FLIGHT: u64 = 512;
-/// How often due events are sent.
-const TICK: Duration = Duration::from_micros(500);
 /// Bytes of the payload, whatever the time is.
 pub(super) const PAYLOAD: usize = 128;
 
@@ -64,7 +62,7 @@ impl Source {
     /// Publishes one event; whether somebody is subscribed.
     pub(super) fn reaches_somebody(&mut self, topic: &str) -> Result<bool, Error> {
         let mut bytes = BytesMut::new();
-        self.encode(topic, &mut bytes, now_ns())?;
+        self.encode(topic, &mut bytes, 0)?;
         self.send(&bytes)?;
         Ok(self.confirmation()? != PubAckReason::NoMatchingSubscribers)
     }
@@ -77,17 +75,19 @@ impl Source {
         let mut bytes = BytesMut::new();
         while sent < events {
             let due = match rate {
-                Some(rate) => ((began.elapsed().as_secs_f64() * rate) as u64).min(events),
+                Some(rate) => ((began.elapsed().as_secs_f64() * rate) as u64 + 1).min(events),
                 None => events,
             };
             if due == sent {
-                thread::sleep(TICK);
+                let next = rate.map_or(0.0, |rate| sent as f64 / rate);
+                thread::sleep(Duration::from_secs_f64(next).saturating_sub(began.elapsed()));
                 continue;
             }
             bytes.clear();
             let room = IN_FLIGHT.saturating_sub(self.unconfirmed);
             for _ in 0..room.min(due - sent) {
-                let when = rate.map_or_else(now_ns, |rate| began_ns + (sent as f64 / rate * 1e9) as u64);
+                // 0: flat out a latency would say how long the queues are.
+                let when = rate.map_or(0, |rate| began_ns + (sent as f64 / rate * 1e9) as u64);
                 self.encode(&topics[sent as usize % topics.len()], &mut bytes, when)?;
                 sent += 1;
             }
