@@ -101,9 +101,12 @@ pub struct MqttConfig {
     pub tls: TlsConfig,
     /// Waiting between attempts to connect.
     pub reconnect: ReconnectConfig,
-    /// How long acks of events that come singly may wait to leave together, while no event is being handled, 100ms at
-    /// most. At 2 000 events/s, 2ms halve the CPU time of the worker and nearly that of the broker; brokers that
-    /// wait for TCP acknowledgements (Mosquitto without `set_tcp_nodelay`) send the next event that much later. 0s: none waits.
+    /// How long acks of events that come singly may wait to leave together, four at most, 100ms at most; a wait ends
+    /// with the clock's next millisecond. Acks wait only while events follow each other more closely than this on average:
+    /// with the default that is a flow of 20 000 events/s and more, where they save a third of the CPU time and delay
+    /// nothing that is measurable. Longer values save most of the broker's CPU time at lower rates as well, but brokers
+    /// that wait for TCP acknowledgements (Mosquitto without `set_tcp_nodelay`) send the next event that much later. 0s:
+    /// none waits.
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub ack_linger: Duration,
@@ -151,8 +154,8 @@ impl Default for MqttConfig {
             will: None,
             tls: TlsConfig::default(),
             reconnect: ReconnectConfig::default(),
-            // Early rather than cheap, until somebody asks for it.
-            ack_linger: Duration::ZERO,
+            // Cheap where that costs no time: in a dense flow the acks that one waits for are about to come.
+            ack_linger: Duration::from_micros(50),
             // Acks are small; the session batches them by itself.
             tcp_nodelay: true,
         }

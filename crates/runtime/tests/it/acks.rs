@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tidemill_runtime::Config;
-use tokio::time::{Instant, sleep};
+use tidemill_testkit::script::ScriptedBroker;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::*;
 
@@ -158,17 +159,47 @@ fn lingering() -> Config {
     config
 }
 
+/// Sends single events, a millisecond apart, until acks linger: the last four of them leave together. The next packet ID.
+async fn flow(broker: &mut ScriptedBroker) -> u16 {
+    let mut pkid = 100;
+    loop {
+        broker.publish(pkid, "t/a", Q1, "x").await;
+        match timeout(Duration::from_millis(1), broker.expect_puback()).await {
+            Ok(acked) => assert_eq!(acked, pkid),
+            Err(_) => break,
+        }
+        sleep(Duration::from_millis(1)).await;
+        pkid += 1;
+        assert!(pkid < 200, "no ack lingers");
+    }
+    for next in 1..=3 {
+        broker.expect_no_packet_for(Duration::from_millis(1)).await;
+        broker.publish(pkid + next, "t/a", Q1, "x").await;
+    }
+    broker.expect_pubacks(pkid..=pkid + 3).await;
+    pkid + 4
+}
+
+/// How long the ack of one event takes.
+async fn acked_after(broker: &mut ScriptedBroker, pkid: u16) -> Duration {
+    let began = Instant::now();
+    broker.publish(pkid, "t/a", Q1, "x").await;
+    broker.expect_pubacks([pkid]).await;
+    began.elapsed()
+}
+
 #[tokio::test(start_paused = true)]
 async fn acks_that_linger_leave_together_as_soon_as_there_are_four() {
     let mut rig = Rig::with_handler(lingering(), Fine);
     let mut broker = rig.subscribed().await;
+    let first = flow(&mut broker).await;
     let began = Instant::now();
-    broker.publish(1, "t/a", Q1, "x").await;
-    for pkid in 2..=4 {
+    broker.publish(first, "t/a", Q1, "x").await;
+    for pkid in first + 1..=first + 3 {
         broker.expect_no_packet_for(Duration::from_millis(1)).await;
         broker.publish(pkid, "t/a", Q1, "x").await;
     }
-    broker.expect_pubacks(1..=4).await;
+    broker.expect_pubacks(first..=first + 3).await;
     assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
     rig.leave(broker).await;
 }
@@ -177,28 +208,52 @@ async fn acks_that_linger_leave_together_as_soon_as_there_are_four() {
 async fn an_ack_lingers_no_longer_than_the_setting_says() {
     let mut rig = Rig::with_handler(lingering(), Fine);
     let mut broker = rig.subscribed().await;
-    for pkid in 1..=3 {
-        let began = Instant::now();
-        broker.publish(pkid, "t/a", Q1, "x").await;
-        broker.expect_pubacks([pkid]).await;
-        let lingered = began.elapsed();
-        assert!((10..=12).contains(&lingered.as_millis()), "{lingered:?}");
-        // Soon enough for another one to be likely.
-        broker.publish(100 + pkid, "t/a", Q1, "x").await;
-        broker.expect_pubacks([100 + pkid]).await;
+    let pkid = flow(&mut broker).await;
+    let lingered = acked_after(&mut broker, pkid).await;
+    assert!((10..=12).contains(&lingered.as_millis()), "{lingered:?}");
+    rig.leave(broker).await;
+}
+
+/// Some brokers send the next event when they have the ack of the one before.
+#[tokio::test(start_paused = true)]
+async fn acks_that_lingered_in_vain_linger_ever_more_rarely() {
+    let mut rig = Rig::with_handler(lingering(), Fine);
+    let mut broker = rig.subscribed().await;
+    let pkid = flow(&mut broker).await;
+    let mut at_once = 0;
+    let mut pauses = Vec::new();
+    for pkid in pkid..pkid + 400 {
+        if acked_after(&mut broker, pkid).await.is_zero() {
+            at_once += 1;
+        } else {
+            pauses.push(std::mem::take(&mut at_once));
+        }
+    }
+    // The first one waits in the flow, each further one after twice as many events as the one before.
+    assert_eq!(pauses, [0, 15, 31, 63, 127], "{pauses:?}");
+    rig.leave(broker).await;
+}
+
+/// By default acks linger in a dense flow only.
+#[tokio::test(start_paused = true)]
+async fn no_ack_lingers_at_a_thousand_events_per_second_unless_it_is_asked_for() {
+    let mut rig = Rig::with_handler(config(), Fine);
+    let mut broker = rig.subscribed().await;
+    for pkid in 1..=50 {
+        assert_eq!(acked_after(&mut broker, pkid).await, Duration::ZERO);
+        sleep(Duration::from_millis(1)).await;
     }
     rig.leave(broker).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_ack_lingers_after_a_quiet_time() {
+async fn no_ack_lingers_while_events_come_further_apart_than_the_setting_says() {
     let mut rig = Rig::with_handler(lingering(), Fine);
     let mut broker = rig.subscribed().await;
-    sleep(Duration::from_secs(1)).await;
-    let began = Instant::now();
-    broker.publish(1, "t/a", Q1, "x").await;
-    broker.expect_pubacks([1]).await;
-    assert_eq!(began.elapsed(), Duration::ZERO);
+    for pkid in 1..=20 {
+        sleep(Duration::from_millis(15)).await;
+        assert_eq!(acked_after(&mut broker, pkid).await, Duration::ZERO);
+    }
     rig.leave(broker).await;
 }
 
@@ -208,16 +263,18 @@ async fn no_ack_lingers_while_several_events_are_being_handled() {
     let (handler, mut calls) = Calls::new();
     let mut rig = Rig::with_handler(lingering(), handler);
     let mut broker = rig.subscribed().await;
-    let began = Instant::now();
-    for pkid in 1..=5 {
+    // A dense flow: nothing but the events that are being handled keeps the acks from waiting.
+    for pkid in 1..=20 {
         broker.publish(pkid, &format!("t/{pkid}"), Q1, "x").await;
+        sleep(Duration::from_millis(1)).await;
     }
-    let mut held = calls.take(5).await;
+    let mut held = calls.take(20).await;
+    let began = Instant::now();
     held.remove(0).ok();
     broker.expect_pubacks([1]).await;
     assert_eq!(began.elapsed(), Duration::ZERO);
     held.into_iter().for_each(Call::ok);
-    broker.expect_pubacks([2, 3, 4, 5]).await;
+    broker.expect_pubacks(2..=20).await;
     rig.leave(broker).await;
 }
 
@@ -225,13 +282,14 @@ async fn no_ack_lingers_while_several_events_are_being_handled() {
 async fn who_leaves_takes_no_lingering_ack_along() {
     let mut rig = Rig::with_handler(lingering(), Fine);
     let mut broker = rig.subscribed().await;
+    let pkid = flow(&mut broker).await;
     let began = Instant::now();
-    broker.publish(1, "t/a", Q1, "x").await;
-    rig.received(1).await;
+    broker.publish(pkid, "t/a", Q1, "x").await;
+    broker.expect_no_packet_for(Duration::from_millis(1)).await;
     rig.stop();
-    broker.expect_pubacks([1]).await;
+    broker.expect_pubacks([pkid]).await;
     assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
-    assert_eq!(rig.leave(broker).await.handled, 1);
+    rig.leave(broker).await;
 }
 
 /// As EMQX does after its retry interval, and NATS after its wait for an acknowledgement.
