@@ -36,3 +36,26 @@ pub(crate) enum Command {
     /// Asks the worker beside it whether it is well.
     Health(HealthArgs),
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// What is indented is meant to be copied, or stands in columns: neither survives being wrapped.
+    #[test]
+    fn examples_in_help_texts_fit_a_terminal_of_80_columns() {
+        let mut cli = Cli::command();
+        let bench = ["run", "compare", "rebalance"].map(|name| vec!["bench", name]);
+        let dead = ["replay", "drop"].map(|name| vec!["dead", name]);
+        let others = ["check", "demo", "bench", "dead", "group", "doctor", "health"].map(|name| vec![name]);
+        for path in others.into_iter().chain(bench).chain(dead) {
+            let found = path.iter().try_fold(&mut cli, |command, name| command.find_subcommand_mut(name));
+            let help = found.unwrap().get_after_help().unwrap().to_string();
+            for line in help.lines().filter(|line| line.starts_with(' ')) {
+                assert!(line.chars().count() <= 80, "{path:?}: {line}");
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! Nothing is connected to and nothing changed. What a worker adds in its code is not known here, so that a rule about
 //! several keys may be broken now and hold there; such a configuration is best completed in the file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -60,7 +60,13 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
             terminal::tell(&format!("{} {problem}", paint.bad("error:")));
         }
         if findings.errors.is_empty() {
-            terminal::tell(&paint.good("a worker can start with this configuration"));
+            let verdict = paint.good("a worker can start with this configuration");
+            match &findings.file {
+                Some(file) => terminal::tell(&format!("{verdict}: {}", file.display())),
+                None => terminal::tell(&format!(
+                    "{verdict}: the defaults and variables alone, as there is no tidemill.toml here"
+                )),
+            }
         }
     }
     if findings.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(UNUSABLE) }
@@ -69,6 +75,8 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
 /// What was found.
 #[derive(Debug, Default)]
 struct Findings {
+    /// The file that was read; none where one is wrong already as it is read.
+    file: Option<PathBuf>,
     errors: Vec<ConfigProblem>,
     warnings: Vec<ConfigProblem>,
 }
@@ -84,13 +92,13 @@ fn findings(args: &CheckArgs) -> Findings {
     }
     let config = match loader.load() {
         Ok(config) => config,
-        Err(errors) => return Findings { errors: problems(&errors), warnings: Vec::new() },
+        Err(errors) => return Findings { errors: problems(&errors), ..Findings::default() },
     };
     let mut errors = config.validate().err().as_ref().map(problems).unwrap_or_default();
     if args.files {
         errors.extend(config.check_files().err().as_ref().map(problems).unwrap_or_default());
     }
-    Findings { errors, warnings: config.warnings() }
+    Findings { file: config.file().map(Path::to_owned), errors, warnings: config.warnings() }
 }
 
 fn problems(errors: &ConfigErrors) -> Vec<ConfigProblem> {
@@ -101,6 +109,7 @@ fn problems(errors: &ConfigErrors) -> Vec<ConfigProblem> {
 #[derive(Serialize)]
 struct Report {
     ok: bool,
+    file: Option<PathBuf>,
     errors: Vec<Entry>,
     warnings: Vec<Entry>,
 }
@@ -118,6 +127,7 @@ impl Report {
         let entries = |problems: &[ConfigProblem]| problems.iter().map(Entry::of).collect();
         Self {
             ok: findings.errors.is_empty(),
+            file: findings.file.clone(),
             errors: entries(&findings.errors),
             warnings: entries(&findings.warnings),
         }

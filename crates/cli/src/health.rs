@@ -17,8 +17,8 @@ use crate::terminal;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidemill health                          the worker makes progress
-  tidemill health --ready                  it is connected, subscribed and not leaving
+  tidemill health            the worker makes progress
+  tidemill health --ready    it is connected, subscribed and not leaving
   tidemill health --address 127.0.0.1:9464
 
 Exit codes: 0 it is well, 1 it is not or does not answer, 64 wrong usage.";

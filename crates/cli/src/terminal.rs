@@ -3,12 +3,27 @@
 //! INVARIANT: nothing that somebody else has sent reaches a terminal with its control characters, once it is cleaned.
 
 use std::io::{self, Write as _};
+use std::os::fd::AsFd;
+
+use comfy_table::{ContentArrangement, Table};
 
 use crate::exit::Failure;
 
 /// Control characters as they are written in code: a payload must not move a terminal's cursor.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// Makes a table that is written to `stream` fit the terminal there. A pipe has no width that a line must fit into.
+pub(crate) fn fit(table: &mut Table, stream: impl AsFd) {
+    match terminal_size::terminal_size_of(stream) {
+        Some((terminal_size::Width(columns), _)) => {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
+        }
+        None => {
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
+    }
 }
 
 /// Writes a line to standard output.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// Any error that can cross threads.
@@ -109,17 +110,23 @@ impl<T, E: Into<BoxError>> ResultExt<T> for Result<T, E> {
     }
 }
 
-/// Renders an error and its causes on one line: `connect to broker: connection refused`.
+/// Renders an error and its causes on one line: `connect to broker: connection refused`. Never panics: an error whose
+/// `Display` does, or says that it failed, is rendered as one that cannot be shown.
 #[must_use]
 pub fn report(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let mut text = shown(error);
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(": ");
-        text.push_str(&error.to_string());
+        text.push_str(&shown(error));
         cause = error.source();
     }
     text
+}
+
+/// The text of an error is its author's code, and is asked for where a panic would end an instance.
+fn shown(error: &(dyn Error + 'static)) -> String {
+    catch_unwind(AssertUnwindSafe(|| error.to_string())).unwrap_or_else(|_| "an error that cannot be shown".to_owned())
 }
 
 #[cfg(test)]
@@ -159,5 +166,34 @@ mod tests {
         }
         let error = Outer("x".parse::<u8>().unwrap_err());
         assert_eq!(report(&error), "read the limit: invalid digit found in string");
+    }
+
+    #[test]
+    fn an_error_that_cannot_be_shown_takes_nobody_along() {
+        #[derive(Debug)]
+        enum Unshown {
+            Fails,
+            Panics(std::num::ParseIntError),
+        }
+        impl fmt::Display for Unshown {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    // What `chrono` does with a wrong format: `to_string` panics then.
+                    Self::Fails => Err(fmt::Error),
+                    Self::Panics(_) => panic!("no text"),
+                }
+            }
+        }
+        impl Error for Unshown {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                match self {
+                    Self::Fails => None,
+                    Self::Panics(cause) => Some(cause),
+                }
+            }
+        }
+        assert_eq!(report(&Unshown::Fails), "an error that cannot be shown");
+        let caused = Unshown::Panics("x".parse::<u8>().unwrap_err());
+        assert_eq!(report(&caused), "an error that cannot be shown: invalid digit found in string");
     }
 }

@@ -2,7 +2,7 @@
 //! metrics, admin server and configuration.
 //!
 //! ```text
-//!             I/O threads                         the user's runtime
+//!         one task per instance           one task per instance, both on the user's runtime
 //!  broker ── session ── link ──> dispatcher ── router ── lanes ── attempt ── handler
 //!               ^                    │                               └── records ── sink engine ── sink
 //!               └── window <── link ─┴── finished                                          │

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tidemill::batch::{BatchHandler, BatchItem, BatchSettings, Batched};
 use tidemill::prelude::*;
 use tidemill::sinks::{File, FileConfig};
-use tidemill::{Config, Worker, shutdown_signal};
+use tidemill::{BoxError, Config, Exit, Worker, shutdown_signal, telemetry};
 
 #[derive(Deserialize)]
 struct Reading {
@@ -73,10 +73,10 @@ impl BatchHandler for SumUp {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn run() -> Result<(), BoxError> {
     let out = PathBuf::from(std::env::args_os().nth(1).unwrap_or_else(|| "out".into()));
     let mut config = Config::load()?;
+    telemetry::init(&config.log)?;
     config.group.name = Some("batch-to-file".to_owned());
     let batches = BatchSettings::default().max_events(100).linger(Duration::from_millis(500));
     Worker::builder(config)
@@ -87,4 +87,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .run_until(shutdown_signal())
         .await?;
     Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Exit {
+    run().await.into()
 }

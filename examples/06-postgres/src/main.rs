@@ -26,7 +26,7 @@ use std::env;
 use serde::Deserialize;
 use tidemill::prelude::*;
 use tidemill::sinks::{Column, ColumnSource, ColumnType, Identifier, Postgres, PostgresConfig, Secret};
-use tidemill::{Config, IdempotencyKey, Route, Worker, shutdown_signal};
+use tidemill::{BoxError, Config, Exit, IdempotencyKey, Route, Worker, shutdown_signal, telemetry};
 
 /// What the payload must have; the columns of the table take it from there by themselves.
 #[derive(Deserialize)]
@@ -48,9 +48,9 @@ impl Handler for Store {
     }
 }
 
-fn table() -> Result<PostgresConfig, Box<dyn std::error::Error>> {
+fn table() -> Result<PostgresConfig, BoxError> {
     let or = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
-    let column = |name: &str, from| Ok::<_, Box<dyn std::error::Error>>(Column::new(Identifier::new(name)?, from));
+    let column = |name: &str, from| Ok::<_, BoxError>(Column::new(Identifier::new(name)?, from));
     let columns = vec![
         column("id", ColumnSource::IdempotencyKey)?,
         column("line", ColumnSource::Template("{line}".parse()?))?,
@@ -70,9 +70,9 @@ fn table() -> Result<PostgresConfig, Box<dyn std::error::Error>> {
     Ok(config)
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn run() -> Result<(), BoxError> {
     let mut config = Config::load()?;
+    telemetry::init(&config.log)?;
     config.group.name = Some("readings-to-postgres".to_owned());
     Worker::builder(config)
         .add_route(
@@ -83,4 +83,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .run_until(shutdown_signal())
         .await?;
     Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Exit {
+    run().await.into()
 }

@@ -44,14 +44,18 @@ use crate::exit::{Failure, Outcome};
 
 const EXAMPLES: &str = "\
 Examples:
-  tidemill bench run                                          flat out on the embedded broker
-  tidemill bench run --rate 20K --instances 4 --work 5ms      a steady load, with latencies that mean something
-  tidemill bench run --scenario sharedsub-4-8-20K-20K --html report.html
-  tidemill bench run --broker mqtt://127.0.0.1:1883 --json >> before.json
-  tidemill bench sweep --work 5ms --instances 1..16 --window 16,64,256
-                                                              how many instances does this work need
-  tidemill bench rebalance --broker mosquitto                 what joining, leaving and crashing cost
-  tidemill bench compare before.json after.json               a difference, or only noise
+  Flat out on the embedded broker
+    tidemill bench run
+  A steady load, with latencies that mean something
+    tidemill bench run --rate 20K --instances 4 --work 5ms
+    tidemill bench run --scenario sharedsub-4-8-20K-20K --html report.html
+  How many instances does this work need
+    tidemill bench sweep --work 5ms --instances 1..16 --window 16,64,256
+  What joining, leaving and crashing cost
+    tidemill bench rebalance --broker mosquitto
+  A difference, or only noise
+    tidemill bench run --broker mqtt://127.0.0.1:1883 --json >> before.json
+    tidemill bench compare before.json after.json
 
 Exit codes:
   0   measured, and nothing was lost

@@ -15,24 +15,28 @@ use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidemill dead subscribe --broker mqtt://broker             once: letters are kept from now on
-  tidemill dead list --broker mqtt://broker                  what lies there; changes nothing
-  tidemill dead show 3 --broker mqtt://broker                one letter with everything it came with
-  tidemill dead replay --route orders --rate 50 --broker mqtt://broker
-  tidemill dead drop --reason expired --until 2h --broker mqtt://broker
-  tidemill dead list --file /var/lib/worker/dead.ndjson      letters that a file sink wrote
-  tidemill dead replay 1-20 --file dead.ndjson --broker mqtt://broker --dry-run
+  Once: letters are kept from now on
+    tidemill dead subscribe --broker mqtt://broker
+  What lies there, and one letter with everything it came with; changes nothing
+    tidemill dead list --broker mqtt://broker
+    tidemill dead show 3 --broker mqtt://broker
+  Some of them again, or away with them
+    tidemill dead replay --route orders --rate 50 --broker mqtt://broker
+    tidemill dead drop --reason expired --until 2h --broker mqtt://broker
+  Letters that a file sink wrote
+    tidemill dead list --file /var/lib/worker/dead.ndjson
+    tidemill dead replay 1-20 --file dead.ndjson --broker mqtt://b --dry-run
 
 Exit codes: 0 all is well, 1 something went wrong or could not be replayed, 64 wrong usage.";
 
 const REPLAY_NOTE: &str = "\
-A letter is published to its original topic with its original properties, and `tidemill-replay-count` counts how often.
-It leaves the dead letters once the broker has acknowledged that. MQTT acknowledges in order: letters that lie before a
-chosen one and stay are published to their dead-letter topic again, and so move to the end.";
+A letter is published to its original topic with its original properties, and `tidemill-replay-count` counts how \
+often. It leaves the dead letters once the broker has acknowledged that. MQTT acknowledges in order: letters \
+that lie before a chosen one and stay are published to their dead-letter topic again, and so move to the end.";
 
 const DROP_NOTE: &str = "\
-MQTT acknowledges in order: letters that lie before a chosen one and stay are published to their dead-letter topic
-again, and so move to the end.";
+MQTT acknowledges in order: letters that lie before a chosen one and stay are published to their dead-letter \
+topic again, and so move to the end.";
 
 /// Arguments of `tidemill dead`.
 #[derive(Args, Debug)]
@@ -245,9 +249,9 @@ impl BrokerArgs {
         mqtt.connect_timeout = self.patience.min(Duration::from_secs(10));
         mqtt.reconnect.max = Duration::from_secs(1);
         // Said before anything else is wrong with a URL that cannot be parsed.
-        let address = mqtt.broker().map_err(|problem| {
-            Failure::Usage(format!("--broker cannot be used: {}: {}", problem.why(), problem.fix()))
-        })?;
+        let address = mqtt
+            .broker()
+            .map_err(|problem| Failure::Usage(format!("--broker: {}: {}", problem.why(), in_options(problem.fix()))))?;
         if address.transport.is_websocket() {
             let text = "--broker: this command speaks mqtt:// and mqtts:// only; use the broker's port for one of them";
             return Err(Failure::Usage(text.to_owned()));

@@ -2,17 +2,17 @@
 //!
 //! INVARIANT: nothing that a letter says reaches a terminal with its control characters.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, ColumnConstraint, Table};
 use serde_json::{Map, Value, json};
 
 use super::letter::Letter;
 use crate::exit::Failure;
-use crate::terminal::{clean, print};
+use crate::terminal::{clean, fit, print};
 
 /// Characters of an error in the table.
 const ERROR_CHARS: usize = 80;
@@ -87,15 +87,15 @@ impl Printer {
         table
             .load_style(NOTHING)
             .set_header(["#", "id", "died", "route", "reason", "topic", "attempts", "bytes", "error"]);
-        // A pipe has no width that a line must fit into.
-        let terminal = io::stdout().is_terminal();
-        table.set_content_arrangement(if terminal {
-            ContentArrangement::Dynamic
-        } else {
-            ContentArrangement::Disabled
-        });
+        fit(&mut table, io::stdout());
         for row in self.rows.drain(..) {
             table.add_row(row);
+        }
+        // Broken, a reason is hard to read, and an ID cannot be copied.
+        for number in [1, 4] {
+            if let Some(column) = table.column_mut(number) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         for number in [0, 6, 7] {
             if let Some(column) = table.column_mut(number) {

@@ -15,13 +15,13 @@ use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidemill demo                                     everything in one process, nothing to set up
-  tidemill demo --events 1000000 --instances 8      more of both
-  tidemill demo --rate 20000                        a steady load, for latencies that mean something
-  tidemill demo --scene                             members join and leave, and the shares follow
-  tidemill demo --platform                          the same on IBM Watson IoT Platform's dialect
-  tidemill demo --broker mqtt://127.0.0.1:1883      your own broker
-  tidemill demo --json 2>/dev/null | tail -n 1      the result as one JSON object
+  tidemill demo                                   in one process, no set-up
+  tidemill demo --events 1000000 --instances 8    more of both
+  tidemill demo --rate 20000                      latencies that mean something
+  tidemill demo --scene                           members join and leave
+  tidemill demo --platform                        the same, Watson IoT Platform
+  tidemill demo --broker mqtt://127.0.0.1:1883    your own broker
+  tidemill demo --json 2>/dev/null | tail -n 1    the result as one JSON object
 
 Exit codes:
   0   every event was handled exactly once, in order

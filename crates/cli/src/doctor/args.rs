@@ -11,7 +11,8 @@ use crate::exit::Failure;
 const EXAMPLES: &str = "\
 Examples:
   tidemill doctor --broker mqtt://127.0.0.1:1883
-  tidemill doctor --broker mqtts://broker.example:8883 --username me --password-file secret --ca-file ca.pem
+  tidemill doctor --broker mqtts://broker.example:8883 --ca-file ca.pem
+  tidemill doctor --broker mqtt://broker --username me --password-file secret
   tidemill doctor --broker mqtt://127.0.0.1:1883 --json | tail -n 1
 
 Everything happens below --prefix, in topics of this run's own, and is removed at the end.

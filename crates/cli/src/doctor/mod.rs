@@ -19,6 +19,7 @@ mod report;
 mod site;
 mod tell;
 
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -89,10 +90,10 @@ fn examine(args: &DoctorArgs) -> Result<bool, Failure> {
     let recommended = advice::recommend(&found.evidence, profile.profile);
     let report = Report { broker: &broker, findings: &found.findings, profile, recommended: &recommended };
     if args.json {
-        terminal::tell(&report.text(Paint::stderr()));
+        terminal::tell(&report.text(Paint::stderr(), io::stderr()));
         terminal::line(&report.json())?;
     } else {
-        terminal::line(&report.text(Paint::stdout()))?;
+        terminal::line(&report.text(Paint::stdout(), io::stdout()))?;
     }
     Ok(recommended.is_ok())
 }

@@ -1,15 +1,17 @@
 //! What the doctor says: a table, the profile and the settings for people, one JSON object for programs.
 
 use std::fmt::Write as _;
+use std::os::fd::AsFd;
 
+use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
 use super::advice::Recommended;
 use super::matching::Match;
 use super::tell::{Finding, Level};
 use crate::paint::Paint;
+use crate::terminal::fit;
 
 /// Everything that is known at the end.
 #[derive(Debug)]
@@ -91,10 +93,11 @@ impl Report<'_> {
         serde_json::to_string(&json).unwrap_or_default()
     }
 
-    /// The table, the profile and the settings, for people.
-    pub(super) fn text(&self, paint: Paint) -> String {
+    /// The table, the profile and the settings, for people who look at `stream`.
+    pub(super) fn text(&self, paint: Paint, stream: impl AsFd) -> String {
         let mut table = Table::new();
-        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(NOTHING);
+        fit(&mut table, stream);
         table.set_header(["probe", "result", "meaning"]);
         for finding in self.findings {
             let mark = match finding.level {
@@ -105,7 +108,8 @@ impl Report<'_> {
             };
             table.add_row([&format!("{mark} {}", finding.name), &finding.result, &finding.meaning]);
         }
-        let mut text = format!("{}\n\n{table}\n\n", self.broker);
+        let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        let mut text = format!("{}\n\n{}\n\n", self.broker, lines.join("\n"));
         let facts = self.profile.profile.facts();
         let sure = format!("{}, {:.0} % of what was seen", self.profile.certainty(), self.profile.confidence * 100.0);
         let _ = writeln!(text, "behaves like {}: {} ({sure})", paint.strong(self.profile.profile.name()), facts.title);

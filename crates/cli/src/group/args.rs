@@ -12,13 +12,13 @@ use crate::exit::Failure;
 const EXAMPLES: &str = "\
 Examples:
   tidemill group --broker mqtt://broker
-  tidemill group --broker mqtt://broker --topic 'tidemill/groups/thermostats/#' --watch
   tidemill group --broker mqtt://broker --json
+  tidemill group --broker mqtt://broker --watch --topic 'tidemill/groups/mill/#'
 
 Workers say how they are where `group.presence.topic` is set; it is not by default. Nothing is published here.
 
-Exit codes: 0 somebody is present, 1 nobody is (who is lost or silent does not count) or the broker could not be asked,
-64 wrong usage.";
+Exit codes: 0 somebody is present, 1 nobody is (who is lost or silent does not count) or the broker could not be \
+asked, 64 wrong usage.";
 
 /// Arguments of `tidemill group`.
 #[derive(Args, Debug)]

@@ -6,13 +6,13 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, SystemTime};
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
 use super::args::GroupArgs;
 use super::roll::{Roll, Seen};
 use crate::exit::Failure;
-use crate::terminal::{clean, print};
+use crate::terminal::{clean, fit, print};
 
 /// Clears the screen and goes to its top.
 const AFRESH: &str = "\x1b[2J\x1b[H";
@@ -65,8 +65,7 @@ fn table(seen: &[Seen<'_>]) -> String {
     table
         .load_style(NOTHING)
         .set_header(["group", "member", "state", "window", "events/s", "handled", "version", "up", "age"]);
-    let terminal = io::stdout().is_terminal();
-    table.set_content_arrangement(if terminal { ContentArrangement::Dynamic } else { ContentArrangement::Disabled });
+    fit(&mut table, io::stdout());
     for one in seen {
         let presence = one.presence;
         let state = match one.stale {

@@ -34,7 +34,14 @@ fn json(ended: &Ended) -> Value {
 async fn a_good_configuration_is_said_to_be_good() {
     let ended = check("instances = 2\n[group]\nname = \"g\"\n", &[]).await;
     assert_eq!((ended.code, ended.stdout.as_str()), (0, ""), "{}", ended.stderr);
-    assert!(ended.stderr.contains("can start"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("can start") && ended.stderr.contains("tidemill.toml"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn without_a_file_it_says_that_only_defaults_were_looked_at() {
+    let ended = run(&["check"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("no tidemill.toml here"), "{}", ended.stderr);
 }
 
 #[tokio::test]
@@ -54,6 +61,9 @@ async fn rules_about_several_keys_are_checked_too() {
     assert_eq!(report["ok"], false);
     let keys: Vec<_> = report["errors"].as_array().unwrap().iter().map(|error| error["key"].clone()).collect();
     assert!(keys.contains(&"instances".into()) && keys.contains(&"mqtt.session_expiry".into()), "{report}");
+    let lines = report["errors"].as_array().unwrap().iter().map(|error| error["origin"].as_str().unwrap());
+    let lines: Vec<_> = lines.map(|origin| origin.rsplit_once(':').unwrap().1).collect();
+    assert_eq!(lines, ["1", "3"], "{report}");
 }
 
 #[tokio::test]

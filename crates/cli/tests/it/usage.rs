@@ -45,6 +45,16 @@ async fn a_url_that_is_none_is_refused_without_being_repeated() {
 }
 
 #[tokio::test]
+async fn every_command_tells_by_its_own_options_where_a_password_belongs() {
+    for command in [&["demo"][..], &["doctor"], &["group"], &["dead", "list"], &["bench", "run"]] {
+        let ended = run(&[command, &["--broker", "mqtt://fleet:ebbtide@broker.example"]].concat()).await;
+        assert_eq!(ended.code, 64, "{command:?}");
+        assert!(ended.stderr.contains("--username and --password-file"), "{command:?}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("ebbtide"), "{command:?}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
 async fn files_that_are_not_there_are_named() {
     let credentials = ["--broker", "mqtt://127.0.0.1:1", "--username", "fleet", "--password-file", "/no/such/file"];
     refused(&credentials, 64, &["--password-file", "/no/such/file"]).await;
@@ -53,7 +63,6 @@ async fn files_that_are_not_there_are_named() {
 
 #[tokio::test]
 async fn a_port_that_nobody_listens_on_is_one_clear_message() {
-    // Bound and not listening: nobody else can take it, and every connection to it is refused.
     // Bound and not listening: nobody else gets the port, and whoever connects to it is refused.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::keys::{PREFIX, Section};
 use super::reload::Source;
-use super::source::Sources;
+use super::source::{Places, Sources};
 use super::{Config, ConfigErrors, ConfigProblem, Lookup, Origin, reference, validate};
 
 /// The variable that names the file.
@@ -74,22 +74,25 @@ impl Loader {
         self.variables.retain(|(name, _)| name != FILE_VARIABLE);
         match read {
             Ok(Some((text, Some(path)))) => {
-                let mut config = self.merge(Ok(Some((&text, Some(&path)))))?;
-                config.source = Source::file(path, text, self, &config);
+                let (mut config, places) = self.merge(Ok(Some((&text, Some(&path)))))?;
+                config.source = Source::file(path, text, self, &config, places);
                 Ok(config)
             }
-            Ok(Some((text, None))) => self.merge(Ok(Some((&text, None)))),
-            Ok(None) => self.merge(Ok(None)),
-            Err(problem) => self.merge(Err(problem)),
+            Ok(Some((text, None))) => Ok(self.merge(Ok(Some((&text, None))))?.0),
+            Ok(None) => Ok(self.merge(Ok(None))?.0),
+            Err(problem) => Ok(self.merge(Err(problem))?.0),
         }
     }
 
     /// Reads new content of a file that was loaded before, with the variables of that time.
     pub(super) fn load_again(&self, text: &str, path: &Path) -> Result<Config, ConfigErrors> {
-        self.merge(Ok(Some((text, Some(path)))))
+        Ok(self.merge(Ok(Some((text, Some(path)))))?.0)
     }
 
-    fn merge(&self, file: Result<Option<(&str, Option<&Path>)>, ConfigProblem>) -> Result<Config, ConfigErrors> {
+    fn merge(
+        &self,
+        file: Result<Option<(&str, Option<&Path>)>, ConfigProblem>,
+    ) -> Result<(Config, Places), ConfigErrors> {
         let keys = Section::from_schema(&reference::schema());
         let mut sources = Sources::new(&keys);
         match file {
@@ -103,11 +106,11 @@ impl Loader {
         let broken = validate::single_keys(&config);
         let broken = broken.into_iter().filter(|rule| sources.problems.iter().all(|misfit| misfit.key() != rule.key()));
         let broken = broken.map(|problem| {
-            let origin = sources.origin(problem.key()).cloned();
+            let origin = sources.places.of(problem.key()).cloned();
             problem.at(origin)
         });
         let problems = broken.collect::<Vec<_>>().into_iter().chain(sources.problems).collect();
-        ConfigErrors::check(problems).map(|()| config)
+        ConfigErrors::check(problems).map(|()| (config, sources.places))
     }
 
     fn read_file(&self) -> Result<Option<(String, Option<PathBuf>)>, ConfigProblem> {

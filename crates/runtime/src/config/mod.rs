@@ -46,6 +46,7 @@ pub(crate) use validate::MAX_INSTANCES;
 mod warnings;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -173,7 +174,13 @@ impl Config {
     /// # Errors
     /// Every broken rule, all at once.
     pub fn validate(&self) -> Result<(), ConfigErrors> {
-        ConfigErrors::check(validate::all(self))
+        ConfigErrors::check(self.source.locate(self, validate::all(self)))
+    }
+
+    /// The file that it was read from, as an absolute path; `None` without one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.source.path()
     }
 
     /// Checks that the files which the configuration names can be read, and that secret files hold a secret.
@@ -183,7 +190,7 @@ impl Config {
     /// # Errors
     /// Every file that cannot be used, with its key and path, never with its content.
     pub fn check_files(&self) -> Result<(), ConfigErrors> {
-        ConfigErrors::check(validate::files(self))
+        ConfigErrors::check(self.source.locate(self, validate::files(self)))
     }
 
     /// Checks what a connection that only publishes follows: the settings of `mqtt`, with the files that they name. A
@@ -218,6 +225,6 @@ impl Config {
     /// Settings that are allowed and that an operator should know about, such as an unverified server certificate.
     #[must_use]
     pub fn warnings(&self) -> Vec<ConfigProblem> {
-        warnings::all(self)
+        self.source.locate(self, warnings::all(self))
     }
 }

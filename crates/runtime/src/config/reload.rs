@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
+use super::source::Places;
 use super::units::{self, DurationText};
 use super::{Config, ConfigErrors, ConfigProblem, ElasticConfig, Loader, Secret};
 
@@ -45,15 +46,37 @@ struct Origin {
     text: String,
     loader: Loader,
     loaded: Config,
+    places: Places,
 }
 
 impl Source {
-    /// It was read from this file by this loader.
-    pub(super) fn file(path: PathBuf, text: String, loader: Loader, loaded: &Config) -> Self {
+    /// It was read from this file by this loader, which found values in these places.
+    pub(super) fn file(path: PathBuf, text: String, loader: Loader, loaded: &Config, places: Places) -> Self {
         // A change of the working directory must not change which file is meant. Links stay as they are: it is a link
         // that changes when Kubernetes renews a mounted file.
         let path = std::path::absolute(&path).unwrap_or(path);
-        Self(Some(Arc::new(Origin { path, text, loader, loaded: loaded.clone() })))
+        Self(Some(Arc::new(Origin { path, text, loader, loaded: loaded.clone(), places })))
+    }
+
+    /// The file, as an absolute path.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.0.as_ref().map(|origin| &*origin.path)
+    }
+
+    /// Adds to problems of `config`, which was loaded so and may have been changed since, where the values were given
+    /// that nobody has changed.
+    pub(super) fn locate(&self, config: &Config, problems: Vec<ConfigProblem>) -> Vec<ConfigProblem> {
+        let Some(origin) = self.0.as_ref().filter(|_| !problems.is_empty()) else { return problems };
+        let [loaded, now] = [&origin.loaded, config].map(flat);
+        let place = |key: &str| {
+            let value = |table: &[(String, Value)]| table.iter().find(|(name, _)| name == key).map(|(_, v)| v.clone());
+            origin.places.of(key).filter(|_| value(&loaded) == value(&now)).cloned()
+        };
+        let located = problems.into_iter().map(|problem| {
+            let origin = place(problem.key());
+            problem.at(origin)
+        });
+        located.collect()
     }
 }
 
@@ -66,7 +89,7 @@ impl PartialEq for Source {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Its text may hold passwords.
-        f.debug_tuple("Source").field(&self.0.as_ref().map(|origin| &origin.path)).finish()
+        f.debug_tuple("Source").field(&self.path()).finish()
     }
 }
 
@@ -192,6 +215,8 @@ impl FileWatch {
         let known = self.seen.known_after(&self.known);
         let renewed = known.iter().filter(|file| !self.known.contains(file)).map(|(key, _)| (*key).to_owned());
         change.at_next_start.extend(renewed.filter(|key| !change.at_next_start.contains(key)).collect::<Vec<_>>());
+        // What it was loaded from first says nothing of places in this text.
+        change.config.source = Source::default();
         change.config.validate()?;
         change.config.check_files()?;
         ConfigErrors::check((self.check)(&change.config))?;

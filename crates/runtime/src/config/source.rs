@@ -21,13 +21,30 @@ type Lines = BTreeMap<Vec<String>, usize>;
 pub(super) struct Sources<'k> {
     keys: &'k Section,
     table: Table,
-    origins: BTreeMap<String, Origin>,
+    pub(super) places: Places,
     pub(super) problems: Vec<ConfigProblem>,
+}
+
+/// Where values were given, by key.
+#[derive(Debug, Default)]
+pub(super) struct Places(BTreeMap<String, Origin>);
+
+impl Places {
+    /// Where the value of a key was given, or the nearest section around it.
+    pub(super) fn of(&self, key: &str) -> Option<&Origin> {
+        let mut name = key;
+        loop {
+            if let Some(origin) = self.0.get(name) {
+                return Some(origin);
+            }
+            name = name.rsplit_once('.')?.0;
+        }
+    }
 }
 
 impl<'k> Sources<'k> {
     pub(super) fn new(keys: &'k Section) -> Self {
-        Self { keys, table: Table::new(), origins: BTreeMap::new(), problems: Vec::new() }
+        Self { keys, table: Table::new(), places: Places::default(), problems: Vec::new() }
     }
 
     /// Takes TOML text in; `file` is where it was read from.
@@ -76,23 +93,12 @@ impl<'k> Sources<'k> {
             let value = from_text(&key, text);
             if fits(&key.path, &value) {
                 let entries = format!("{}.", key.name());
-                self.origins.retain(|name, _| !name.starts_with(&entries));
-                self.origins.insert(key.name(), origin);
+                self.places.0.retain(|name, _| !name.starts_with(&entries));
+                self.places.0.insert(key.name(), origin);
                 insert(&mut self.table, &key.path, value);
             } else {
                 self.problems.push(advice::misfit(&key, &value, Some(origin)));
             }
-        }
-    }
-
-    /// Where the value of a key was given, or the nearest section around it.
-    pub(super) fn origin(&self, key: &str) -> Option<&Origin> {
-        let mut name = key;
-        loop {
-            if let Some(origin) = self.origins.get(name) {
-                return Some(origin);
-            }
-            name = name.rsplit_once('.')?.0;
         }
     }
 
@@ -170,7 +176,7 @@ impl Check<'_, '_> {
 
     fn note(&mut self, path: &[String], origin: Option<Origin>) {
         if let Some(origin) = origin {
-            self.sources.origins.insert(dotted(path), origin);
+            self.sources.places.0.insert(dotted(path), origin);
         }
     }
 }

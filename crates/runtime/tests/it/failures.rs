@@ -198,3 +198,27 @@ async fn without_a_limit_an_event_is_tried_for_ever() {
     broker.expect_pubacks([1]).await;
     rig.leave(broker).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_cannot_be_shown_is_dead_lettered_and_the_worker_goes_on() {
+    #[derive(Debug)]
+    struct Unshown;
+    impl std::fmt::Display for Unshown {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            Err(std::fmt::Error)
+        }
+    }
+    impl std::error::Error for Unshown {}
+
+    let (handler, mut calls) = Calls::new();
+    let mut rig = Rig::with_handler(config(), handler);
+    let mut broker = rig.subscribed().await;
+    broker.publish(1, "t/a", Q1, "x").await;
+    calls.next().await.answer(|_| Err(HandlerError::permanent(Unshown)));
+    let mut dead = rig.publishing().await;
+    let letter = dead.expect_publish().await;
+    assert_eq!(header(&letter, "tidemill-error"), "an error that cannot be shown");
+    dead.puback(letter.pkid).await;
+    broker.expect_pubacks([1]).await;
+    rig.leave(broker).await;
+}

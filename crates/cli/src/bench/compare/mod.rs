@@ -28,12 +28,12 @@ const LEAST_OF_SECONDS: f64 = 0.05;
 
 const EXAMPLES: &str = "\
 Examples:
-  for i in 1 2 3 4 5; do tidemill bench run --rate 20K --json >> before.json; done
-  for i in 1 2 3 4 5; do tidemill bench run --rate 20K --json >> after.json; done
-  tidemill bench compare before.json after.json
+  for i in 1 2 3 4 5; do tidemill bench run --rate 20K --json >> old.json; done
+  for i in 1 2 3 4 5; do tidemill bench run --rate 20K --json >> new.json; done
+  tidemill bench compare old.json new.json
 
-Rule: Mann-Whitney U, two-sided, p < 0.01, and medians that differ by 2 % or more (5 % where single seconds of few runs
-are compared). Everything else is indistinguishable.";
+Rule: Mann-Whitney U, two-sided, p < 0.01, and medians that differ by 2 % or more (5 % where single seconds of \
+few runs are compared). Everything else is indistinguishable.";
 
 /// Arguments of `tidemill bench compare`.
 #[derive(Args, Debug)]

@@ -30,13 +30,16 @@ use account::Change;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidemill bench rebalance                                   all changes, 20 000 events/s, embedded broker
-  tidemill bench rebalance --broker mosquitto                a Mosquitto of its own, which is killed and restarted
-  tidemill bench rebalance --change kill,rolling --rate 5K --json 2>/dev/null | tail -n 1
+  All changes, 20 000 events/s, embedded broker
+    tidemill bench rebalance
+  A Mosquitto of its own, which is killed and restarted
+    tidemill bench rebalance --broker mosquitto
+  Some changes, for programs
+    tidemill bench rebalance --change kill,rolling --rate 5K --json | tail -n 1
 
-Workers that are replaced for good (join, leave, scale, rolling) have ephemeral sessions, like pods of a Deployment.
-Workers that come back (kill, broker-restart) have durable ones, like pods of a StatefulSet, unless --ephemeral is given.
-Exit code 1 when events were lost.";
+Workers that are replaced for good (join, leave, scale, rolling) have ephemeral sessions, like pods of a \
+Deployment. Workers that come back (kill, broker-restart) have durable ones, like pods of a StatefulSet, unless \
+--ephemeral is given. Exit code 1 when events were lost.";
 
 /// A change of the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]

@@ -25,15 +25,18 @@ use result::RunResult;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidemill bench run                                        flat out on the embedded broker
-  tidemill bench run --rate 20K --work 5ms --instances 8    an open loop, with latencies that mean something
-  tidemill bench run --rate 5K --shape burst --html burst.html
-  tidemill bench run --scenario sharedsub-4-8-20K-20K
-  tidemill bench run --broker mosquitto --count 200K        a Mosquitto of its own
-  tidemill bench run --json >> a.json                       several runs in one file, for `bench compare`
+  Flat out on the embedded broker, and on a Mosquitto of its own
+    tidemill bench run
+    tidemill bench run --broker mosquitto --count 200K
+  An open loop, with latencies that mean something
+    tidemill bench run --rate 20K --work 5ms --instances 8
+    tidemill bench run --rate 5K --shape burst --html burst.html
+    tidemill bench run --scenario sharedsub-4-8-20K-20K
+  Several runs in one file, for `bench compare`
+    tidemill bench run --json >> a.json
 
-Latency counts from when an event was due, not from when it was sent: a broker or a generator that stands still shows.
-Without --rate it is the time spent in queues. Exit code 1 when events were lost.";
+Latency counts from when an event was due, not from when it was sent: a broker or a generator that stands still \
+shows. Without --rate it is the time spent in queues. Exit code 1 when events were lost.";
 
 /// Arguments of `tidemill bench run`.
 #[derive(Args, Debug)]

@@ -334,3 +334,18 @@ fn numbers_that_are_not_whole_are_read_from_a_file_and_from_the_environment() {
     assert!(found[0].ends_with("write 0.5 without quotes"), "{found:?}");
     assert!(found[1].contains("expected a number such as 0.5"), "{found:?}");
 }
+
+#[test]
+fn a_rule_about_several_keys_names_the_line_unless_code_has_changed_the_value() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mill.toml");
+    std::fs::write(&path, "instances = 2\n\n[mqtt]\nsession_expiry = '10m'\n\n[identity]\nmode = 'ephemeral'\n")
+        .unwrap();
+    let mut config = Config::loader().file(&path).load().unwrap();
+    assert_eq!(config.file(), Some(&*path));
+    config.instances = 3.into();
+    let errors = config.validate().unwrap_err();
+    let origin = |key: &str| errors.problems().iter().find(|problem| problem.key() == key).unwrap().origin();
+    assert_eq!(origin("mqtt.session_expiry"), Some(&Origin::Line { file: Some(path), line: 4 }));
+    assert_eq!(origin("instances"), None);
+}
