@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -161,10 +161,18 @@ async fn attempt(mut work: Box<Work>) -> Attempted {
     let Work { event, cx, route, cut, lane } = &mut *work;
     let event = &*event;
     let handling = AssertUnwindSafe(route.handler.handle(event, cx)).catch_unwind();
-    let result = match (Limited { handling, event, route, timer: None, cut, lane: *lane, waited: false }).await {
-        Some(Ok(result)) => result,
-        Some(Err(panic)) => Err(HandlerError::retry(format!("the handler panicked: {}", panic_message(&*panic)))),
-        None => Err(HandlerError::retry("the handler took too long and was cut")),
+    let result = {
+        let mut limited = Limited { handling, event, route, timer: None, cut, lane: *lane, waited: false };
+        match (&mut limited).await {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => Err(HandlerError::retry(format!("the handler panicked: {}", panic_message(&*panic)))),
+            None => {
+                // What it held is dropped here, by code of the user's too.
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(limited)));
+                let end = if dropped.is_ok() { "was cut" } else { "panicked when it was cut" };
+                Err(HandlerError::retry(format!("the handler took too long and {end}")))
+            }
+        }
     };
     Attempted { result, work }
 }

@@ -237,7 +237,7 @@ impl Climb {
         if retry.max_attempts > 0 && attempt >= retry.max_attempts {
             return Decision::Bury("attempts");
         }
-        if !retry.max_elapsed.is_zero() && tries.started.elapsed() + delay > retry.max_elapsed {
+        if !retry.max_elapsed.is_zero() && tries.started.elapsed().saturating_add(delay) > retry.max_elapsed {
             return Decision::Bury("elapsed");
         }
         Decision::Retry(delay)

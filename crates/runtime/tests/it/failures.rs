@@ -222,3 +222,51 @@ async fn an_error_that_cannot_be_shown_is_dead_lettered_and_the_worker_goes_on()
     broker.expect_pubacks([1]).await;
     rig.leave(broker).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn whatever_delay_a_handler_asks_for_the_worker_goes_on() {
+    let (handler, mut calls) = Calls::new();
+    let mut rig = Rig::with_handler(config(), handler);
+    let mut broker = rig.subscribed().await;
+    broker.publish(1, "t/a", Q1, "x").await;
+    let call = calls.next().await;
+    // Time has passed since the first attempt began, to which the delay is added.
+    tokio::time::advance(Duration::from_millis(5)).await;
+    call.answer(|_| Err(HandlerError::retry_after(Duration::MAX, "never")));
+    let mut dead = rig.publishing().await;
+    let letter = dead.expect_publish().await;
+    assert_eq!(header(&letter, "tidemill-reason"), "elapsed");
+    dead.puback(letter.pkid).await;
+    broker.expect_pubacks([1]).await;
+    rig.leave(broker).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_while_it_is_cut_has_failed_and_the_worker_goes_on() {
+    struct Guard;
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            panic!("dropped too early");
+        }
+    }
+    struct Waits;
+    #[tidemill_core::async_trait]
+    impl tidemill_core::Handler for Waits {
+        async fn handle(&self, _: &Event, _: &mut tidemill_core::Context) -> tidemill_core::HandlerResult {
+            let _guard = Guard;
+            std::future::pending().await
+        }
+    }
+
+    let mut config = config();
+    config.dispatch.timeout = Some(Duration::from_secs(1));
+    let mut rig = Rig::start(config, |worker| worker.add_route(route(Waits).max_attempts(1)));
+    let mut broker = rig.subscribed().await;
+    broker.publish(1, "t/a", Q1, "x").await;
+    let mut dead = rig.publishing().await;
+    let letter = dead.expect_publish().await;
+    assert_eq!(header(&letter, "tidemill-reason"), "attempts");
+    dead.puback(letter.pkid).await;
+    broker.expect_pubacks([1]).await;
+    rig.leave(broker).await;
+}
