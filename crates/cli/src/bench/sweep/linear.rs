@@ -1,15 +1,15 @@
 //! How far throughput grows with the instances, and how straight the line is. Pure.
 //!
-//! The linear part is the longest beginning of a curve in which an instance brings at least 80 % of what the first point's
-//! instances bring each. Its R2 is that of the least-squares line through it; two points are always on a line, so it
-//! takes three.
+//! The linear part ends at the last point whose instances still bring at least 85 % each of what the first point's bring.
+//! A point below that before it is a disturbance: what has come to its limit does not come back. It counts for R2,
+//! that of the least-squares line through all of the part; two points are always on a line, so it takes three.
 
 use serde::Serialize;
 
 use super::super::bound::Point;
 use crate::figures::rounded;
 
-const LINEAR: f64 = 0.8;
+const LINEAR: f64 = 0.85;
 
 /// The curve of one window.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,7 +39,7 @@ pub(super) fn scaling(points: &[Point]) -> Vec<Scaling> {
                 of_curve.map(|point| (f64::from(point.instances), point.events_per_s)).collect();
             curve.sort_by(|one, other| one.0.total_cmp(&other.0));
             let (first, per_first) = curve.first().map(|(n, rate)| (*n, rate / n))?;
-            let part = curve.iter().take_while(|(n, rate)| rate / n >= LINEAR * per_first).count();
+            let part = curve.iter().rposition(|(n, rate)| rate / n >= LINEAR * per_first).map_or(0, |last| last + 1);
             let line = &curve[..part];
             let (slope, r2) = fit(line);
             let to = line.last().map_or(first, |(n, _)| *n);
@@ -100,6 +100,22 @@ mod tests {
         let scaling = &scaling(&curve(&[(1, 1000.0), (2, 1900.0), (4, 3700.0), (8, 4000.0), (16, 4000.0)]))[0];
         assert_eq!((scaling.linear_to, scaling.linear_points), (4, 3));
         assert!(scaling.r2.unwrap() > 0.99);
+    }
+
+    #[test]
+    fn a_point_that_was_disturbed_does_not_end_it_and_shows() {
+        let scaling = &scaling(&curve(&[(1, 1000.0), (2, 2000.0), (4, 3200.0), (8, 7900.0), (16, 9000.0)]))[0];
+        assert_eq!((scaling.linear_to, scaling.linear_points), (8, 4));
+        assert!(scaling.r2.unwrap() < 0.99);
+    }
+
+    #[test]
+    fn what_is_called_linear_fits_a_line_however_the_last_point_bends() {
+        for factor in [LINEAR, 0.9, 0.95, 1.0] {
+            let scaling = &scaling(&curve(&[(1, 1000.0), (2, 2000.0), (4, 4000.0), (8, 8000.0 * factor)]))[0];
+            assert_eq!(scaling.linear_to, 8);
+            assert!(scaling.r2.unwrap() >= 0.98, "{scaling:?}");
+        }
     }
 
     #[test]
