@@ -40,10 +40,10 @@ pub(super) fn recommend(points: &[Point]) -> Option<Recommended> {
         Bound::Offered if point.offered_per_s.is_some() => {
             "; fewer did not keep up, more have nothing to do".to_owned()
         }
-        _ if point.instances == largest && point.window == widest && points.len() > 1 => {
+        Bound::Window if point.instances == largest && point.window == widest && points.len() > 1 => {
             "; it is the largest that was tried, so try more".to_owned()
         }
-        _ if point.instances == largest && points.len() > 1 => "; no more instances were tried".to_owned(),
+        _ if point.instances == largest && points.len() > 1 => "; more instances were not tried".to_owned(),
         _ => format!("; up to {largest} instances gain less than 5 %"),
     };
     Some(Recommended {
@@ -96,6 +96,21 @@ mod tests {
         let best = recommend(&points).unwrap();
         assert_eq!((best.instances, best.bound), (2, Bound::Window));
         assert!(best.reason.contains("try more"), "{}", best.reason);
+    }
+
+    #[test]
+    fn nobody_is_told_to_try_more_instances_when_the_broker_is_the_bound() {
+        let busy = |instances, events_per_s, broker| Point {
+            broker_thread: Some(broker),
+            handler_mean_ms: 5.0,
+            ..point(instances, 64, events_per_s)
+        };
+        let points = [busy(4, 50_000.0, 0.7), busy(8, 80_000.0, 0.89)];
+        let best = recommend(&points).unwrap();
+        assert_eq!((best.instances, best.bound), (8, Bound::Broker));
+        assert!(best.reason.ends_with("; more instances were not tried"), "{}", best.reason);
+        let window = recommend(&points[..1]).unwrap();
+        assert_eq!(window.bound, Bound::Window);
     }
 
     #[test]
