@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn examples_in_help_texts_fit_a_terminal_of_80_columns() {
         let mut cli = Cli::command();
-        let bench = ["run", "compare", "rebalance"].map(|name| vec!["bench", name]);
+        let bench = ["run", "sweep", "compare", "rebalance"].map(|name| vec!["bench", name]);
         let dead = ["replay", "drop"].map(|name| vec!["dead", name]);
         let others = ["check", "demo", "bench", "dead", "group", "doctor", "health"].map(|name| vec![name]);
         for path in others.into_iter().chain(bench).chain(dead) {

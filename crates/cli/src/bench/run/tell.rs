@@ -57,12 +57,12 @@ pub(super) fn text(result: &RunResult, paint: Paint) -> String {
         ("broker", result.broker.as_ref()),
     ];
     let rows = costs.iter().filter_map(|(name, cost)| Some(cost_row(name, (*cost)?)));
-    let header = ["process", "CPU us/event", "cores", "busiest thread", "idle MiB", "peak MiB", "bytes/event"];
+    let header = ["process", "CPU us/event", "cores", "busiest", "idle MiB", "peak MiB", "bytes/event"];
     let _ = writeln!(text, "{}\n", table(&header, rows.collect(), &[0]));
 
     let _ = writeln!(
         text,
-        "  {} over {:.2} s   bound by {}: {}",
+        "  {} over {:.2} s   bound by {}\n  {}",
         paint.strong(&format!("{} events/s", grouped(whole(result.events_per_s)))),
         result.measured_s,
         paint.strong(result.bound.bound.label()),

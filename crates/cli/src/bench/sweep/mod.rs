@@ -27,12 +27,16 @@ use linear::Scaling;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidemill bench sweep --work 5ms                               how many instances until more do not help
-  tidemill bench sweep --work 5ms --rate 20K                    how many instances does this load need
-  tidemill bench sweep --instances 1..16 --window 16,64,256,1024 --html sweep.html
-  tidemill bench sweep --work cpu:200us --concurrency 0,2,8 --json 2>/dev/null | tail -n 1
+  How many instances until more do not help
+    tidemill bench sweep --work 5ms
+    tidemill bench sweep --instances 1..16 --window 16,64,256 --html sweep.html
+  How many instances does this load need
+    tidemill bench sweep --work 5ms --rate 20K
+  The recommendation, for programs
+    tidemill bench sweep --work cpu:200us --concurrency 0,2,8 --json | tail -n 1
 
-`1..16` means 1, 2, 4, 8, 16: the powers of two and both ends. Every combination is measured.";
+`1..16` means 1, 2, 4, 8, 16: the powers of two and both ends. Every combination \
+is measured.";
 
 /// Arguments of `tidemill bench sweep`.
 #[derive(Args, Debug)]
