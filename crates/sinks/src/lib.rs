@@ -36,7 +36,7 @@ mod amqp;
 mod blocking;
 #[cfg(feature = "clickhouse")]
 mod clickhouse;
-#[cfg(feature = "columns")]
+#[cfg(any(feature = "clickhouse", feature = "postgres"))]
 mod columns;
 #[cfg(any(feature = "clickhouse", feature = "http", feature = "object-store", feature = "postgres"))]
 mod digest;
@@ -47,7 +47,7 @@ mod encode;
 mod file;
 #[cfg(feature = "http")]
 mod http;
-#[cfg(feature = "http-client")]
+#[cfg(any(feature = "clickhouse", feature = "http", feature = "influx"))]
 mod http_client;
 #[cfg(feature = "influx")]
 mod influx;
@@ -55,7 +55,9 @@ mod influx;
 mod kafka;
 #[cfg(any(
     feature = "amqp",
-    feature = "http-client",
+    feature = "clickhouse",
+    feature = "http",
+    feature = "influx",
     feature = "kafka",
     feature = "nats",
     feature = "object-store",
@@ -64,7 +66,9 @@ mod kafka;
 #[cfg_attr(
     not(any(
         feature = "amqp",
-        feature = "http-client",
+        feature = "clickhouse",
+        feature = "http",
+        feature = "influx",
         feature = "nats",
         feature = "object-store",
         feature = "redis"
@@ -80,7 +84,7 @@ mod object_store;
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(any(feature = "amqp", feature = "cloud", feature = "redis"))]
+#[cfg(any(feature = "amqp", feature = "azure", feature = "gcs", feature = "redis", feature = "s3"))]
 mod provider;
 #[cfg(any(feature = "clickhouse", feature = "lines"))]
 mod quote;
@@ -96,14 +100,14 @@ mod shown;
 mod stdout;
 #[cfg(feature = "template")]
 mod template;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "clickhouse", feature = "http", feature = "influx", feature = "nats", feature = "postgres"))]
 mod tls;
 
 #[cfg(feature = "amqp")]
 pub use amqp::{Amqp, AmqpConfig};
 #[cfg(feature = "clickhouse")]
 pub use clickhouse::{Clickhouse, ClickhouseConfig};
-#[cfg(feature = "columns")]
+#[cfg(any(feature = "clickhouse", feature = "postgres"))]
 pub use columns::{Column, ColumnSource, ColumnType};
 #[cfg(feature = "lines")]
 pub use encode::LineFormat;
@@ -142,11 +146,16 @@ pub use template::{
 /// The result of a batch whose accepted records were written.
 #[cfg(any(
     feature = "amqp",
-    feature = "columns",
+    feature = "clickhouse",
+    feature = "file",
+    feature = "http",
     feature = "influx",
     feature = "kafka",
-    feature = "lines",
-    feature = "nats"
+    feature = "nats",
+    feature = "object-store",
+    feature = "postgres",
+    feature = "redis",
+    feature = "stdout"
 ))]
 fn written(rejections: Vec<tidemill_core::Rejection>) -> Result<(), tidemill_core::SinkError> {
     if rejections.is_empty() { Ok(()) } else { Err(tidemill_core::SinkError::rejected(rejections)) }

@@ -25,6 +25,7 @@ pub(super) enum Problem {
     UnknownOption {
         name: String,
     },
+    #[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
     NotSecret {
         name: String,
     },
@@ -79,6 +80,7 @@ impl fmt::Display for Problem {
                 f,
                 "the object store has no option {name:?}: write the name of its environment variable in lower case"
             ),
+            #[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
             Self::NotSecret { name } => {
                 write!(f, "option {name:?} of the object store is a secret: put it into secret_options")
             }
