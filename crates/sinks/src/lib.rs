@@ -36,7 +36,7 @@ mod amqp;
 mod blocking;
 #[cfg(feature = "clickhouse")]
 mod clickhouse;
-#[cfg(any(feature = "clickhouse", feature = "postgres"))]
+#[cfg(any(feature = "clickhouse", feature = "parquet", feature = "postgres"))]
 mod columns;
 #[cfg(any(feature = "clickhouse", feature = "http", feature = "object-store", feature = "postgres"))]
 mod digest;
@@ -107,8 +107,10 @@ mod tls;
 pub use amqp::{Amqp, AmqpConfig};
 #[cfg(feature = "clickhouse")]
 pub use clickhouse::{Clickhouse, ClickhouseConfig};
+#[cfg(any(feature = "clickhouse", feature = "parquet", feature = "postgres"))]
+pub use columns::ColumnSource;
 #[cfg(any(feature = "clickhouse", feature = "postgres"))]
-pub use columns::{Column, ColumnSource, ColumnType};
+pub use columns::{Column, ColumnType};
 #[cfg(feature = "lines")]
 pub use encode::LineFormat;
 #[cfg(feature = "csv")]
@@ -126,7 +128,7 @@ pub use nats::{Nats, NatsConfig, NatsMode};
 #[cfg(feature = "object-store")]
 pub use object_store::{ObjectCompression, ObjectFormat, ObjectStore, ObjectStoreConfig};
 #[cfg(feature = "parquet")]
-pub use object_store::{ParquetColumn, ParquetCompression, ParquetConfig, ParquetSource, ParquetType};
+pub use object_store::{ParquetColumn, ParquetCompression, ParquetConfig, ParquetType};
 #[cfg(feature = "postgres")]
 pub use postgres::{OnConflict, Postgres, PostgresConfig, PostgresTls};
 #[cfg(feature = "redis")]

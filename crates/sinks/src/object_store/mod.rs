@@ -34,5 +34,5 @@ mod upload;
 
 pub use config::{ObjectCompression, ObjectFormat, ObjectStoreConfig};
 #[cfg(feature = "parquet")]
-pub use parquet::{ParquetColumn, ParquetCompression, ParquetConfig, ParquetSource, ParquetType};
+pub use parquet::{ParquetColumn, ParquetCompression, ParquetConfig, ParquetType};
 pub use sink::ObjectStore;
