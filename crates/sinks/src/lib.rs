@@ -38,6 +38,8 @@ mod blocking;
 mod clickhouse;
 #[cfg(any(feature = "clickhouse", feature = "parquet", feature = "postgres"))]
 mod columns;
+#[cfg(any(feature = "file", feature = "object-store"))]
+mod compress;
 #[cfg(any(feature = "clickhouse", feature = "http", feature = "object-store", feature = "postgres"))]
 mod digest;
 #[cfg(feature = "lines")]

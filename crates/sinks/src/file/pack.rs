@@ -18,6 +18,7 @@ use super::config::Compression;
 use super::disk::{Identity, sync_dir};
 use super::error::FileError;
 use super::rotated::{Names, TEMPORARY};
+use crate::compress::{Codec, Encoder};
 
 /// Compresses what is there whenever it is told to; ends when dropped, at the latest some kilobytes later.
 pub(super) struct Packer {
@@ -66,7 +67,10 @@ impl Drop for Packer {
 /// Compresses all rotated files that are not yet, earliest first. One that cannot be compressed costs space, but no
 /// records, and is tried again at the next pass.
 pub(super) fn pack_all(names: &Names, compression: Compression, stop: &AtomicBool) {
-    let Some(suffix) = compression.suffix() else { return };
+    let codec = Codec::from(compression);
+    if codec == Codec::None {
+        return;
+    }
     let plain = match names.list_plain() {
         Ok(plain) => plain,
         Err(error) => {
@@ -79,17 +83,17 @@ pub(super) fn pack_all(names: &Names, compression: Compression, stop: &AtomicBoo
             return;
         }
         let path = names.path(stamp);
-        if let Err(error) = pack(&path, compression, suffix, stop) {
+        if let Err(error) = pack(&path, codec, stop) {
             tracing::warn!(path = %path.display(), error = %report(&error), "could not compress a rotated file");
         }
     }
 }
 
-fn pack(path: &Path, compression: Compression, suffix: &str, stop: &AtomicBool) -> Result<(), FileError> {
+fn pack(path: &Path, codec: Codec, stop: &AtomicBool) -> Result<(), FileError> {
     let Some(source) = take(path)? else { return Ok(()) };
-    let target = with_suffix(path, suffix);
+    let target = with_suffix(path, codec.suffix());
     let temporary = with_suffix(&target, TEMPORARY);
-    let written = write(Stoppable { file: &source, stop }, &temporary, compression);
+    let written = write(Stoppable { file: &source, stop }, &temporary, codec);
     if let Err(error) = written {
         // What is left over is written over at the next try.
         drop(fs::remove_file(&temporary));
@@ -141,11 +145,12 @@ fn is_locked(answer: Result<(), TryLockError>, path: &Path) -> Result<bool, File
 }
 
 /// Writes a file that is on the disk when this returns, and as readable for others as its source.
-fn write(mut source: Stoppable<'_>, temporary: &Path, compression: Compression) -> io::Result<()> {
-    let mut target = OpenOptions::new().write(true).create(true).truncate(true).open(temporary)?;
+fn write(mut source: Stoppable<'_>, temporary: &Path, codec: Codec) -> io::Result<()> {
+    let target = OpenOptions::new().write(true).create(true).truncate(true).open(temporary)?;
     target.set_permissions(source.file.metadata()?.permissions())?;
-    compression.copy(&mut source, &mut target)?;
-    target.sync_all()
+    let mut encoder = Encoder::new(codec, target)?;
+    io::copy(&mut source, &mut encoder)?;
+    encoder.finish()?.sync_all()
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -166,38 +171,6 @@ impl Read for Stoppable<'_> {
             return Err(io::Error::other("stopped"));
         }
         self.file.read(buffer)
-    }
-}
-
-impl Compression {
-    /// What the name of a compressed file ends with.
-    fn suffix(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            #[cfg(feature = "gzip")]
-            Self::Gzip => Some(super::rotated::GZIP),
-            #[cfg(feature = "zstd")]
-            Self::Zstd => Some(super::rotated::ZSTD),
-        }
-    }
-
-    fn copy(self, from: &mut impl Read, to: &mut fs::File) -> io::Result<()> {
-        match self {
-            Self::None => io::copy(from, to).map(drop),
-            #[cfg(feature = "gzip")]
-            Self::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(to, flate2::Compression::default());
-                io::copy(from, &mut encoder)?;
-                encoder.finish().map(drop)
-            }
-            #[cfg(feature = "zstd")]
-            Self::Zstd => {
-                let mut encoder = zstd::Encoder::new(to, zstd::DEFAULT_COMPRESSION_LEVEL)?;
-                encoder.include_checksum(true)?;
-                io::copy(from, &mut encoder)?;
-                encoder.finish().map(drop)
-            }
-        }
     }
 }
 
