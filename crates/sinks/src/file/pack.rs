@@ -2,8 +2,10 @@
 //!
 //! Invariant: at every moment the records of a rotated file stand whole under one of its two names, on the disk before
 //! the other one goes. After a crash they may stand under both, with the same content, and something unfinished under a
-//! third name that ends with `.tmp`: the next pass finishes what it finds. Who compresses a file holds its lock.
+//! third name that ends with `.tmp`: the next pass finishes what it finds. Who compresses a file holds its lock. What is
+//! wrong with a file is said once, however many passes find it.
 
+use std::collections::HashMap;
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -32,14 +34,18 @@ impl Packer {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let task = tokio::spawn(async move {
+            let mut told = Told::default();
             loop {
                 let names = rotated.borrow_and_update().clone();
                 if let Some(names) = names {
                     let stop = Arc::clone(&stopped);
-                    let pass = task::spawn_blocking(move || pack_all(&names, compression, &stop));
-                    if let Err(error) = pass.await {
-                        tracing::error!(%error, "file sink's compression stopped");
-                        return;
+                    let pass = task::spawn_blocking(move || pack_all(&names, compression, &stop, &told));
+                    told = match pass.await {
+                        Ok(told) => told,
+                        Err(error) => {
+                            tracing::error!(%error, "file sink's compression stopped");
+                            return;
+                        }
                     }
                 }
                 if rotated.changed().await.is_err() {
@@ -64,29 +70,50 @@ impl Drop for Packer {
     }
 }
 
+/// What was said of which path by the last pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told(HashMap<PathBuf, String>);
+
+impl Told {
+    /// Takes down what is wrong with a path; `true` when the last pass did not say the same of it.
+    fn is_news(&mut self, last: &Self, path: &Path, what: String) -> bool {
+        let is_news = last.0.get(path) != Some(&what);
+        self.0.insert(path.to_owned(), what);
+        is_news
+    }
+}
+
 /// Compresses all rotated files that are not yet, earliest first. One that cannot be compressed costs space, but no
-/// records, and is tried again at the next pass.
-pub(super) fn pack_all(names: &Names, compression: Compression, stop: &AtomicBool) {
+/// records, and is tried again at the next pass. Given what the last pass said, returns what this one found.
+pub(super) fn pack_all(names: &Names, compression: Compression, stop: &AtomicBool, last: &Told) -> Told {
     let codec = Codec::from(compression);
     if codec == Codec::None {
-        return;
+        return Told::default();
     }
     let plain = match names.list_plain() {
         Ok(plain) => plain,
         Err(error) => {
-            tracing::warn!(%error, "could not list rotated files to compress");
-            return;
+            let mut told = last.clone();
+            if told.is_news(last, names.dir(), error.to_string()) {
+                tracing::warn!(path = %names.dir().display(), %error, "could not list rotated files to compress");
+            }
+            return told;
         }
     };
+    let mut told = Told::default();
     for stamp in plain {
         if stop.load(Ordering::Relaxed) {
-            return;
+            break;
         }
         let path = names.path(stamp);
         if let Err(error) = pack(&path, codec, stop) {
-            tracing::warn!(path = %path.display(), error = %report(&error), "could not compress a rotated file");
+            let error = report(&error);
+            if told.is_news(last, &path, error.clone()) {
+                tracing::warn!(path = %path.display(), %error, "could not compress a rotated file; says so once, and tries again at each rotation");
+            }
         }
     }
+    told
 }
 
 fn pack(path: &Path, codec: Codec, stop: &AtomicBool) -> Result<(), FileError> {

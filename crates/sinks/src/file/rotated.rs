@@ -78,6 +78,11 @@ impl Names {
         Some(Self { dir: path.parent()?.to_owned(), prefix: format!("{stem}."), suffix })
     }
 
+    /// The directory that they are in.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     pub(super) fn path(&self, stamp: Stamp) -> PathBuf {
         let Self { dir, prefix, suffix } = self;
         dir.join(format!("{prefix}{stamp}{suffix}"))
