@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 use tidemill::config::MqttConfig;
 use tidemill::{Config, Connector, MqttVersion};
 use tidemill_testkit::wire::{self, v5};
@@ -20,21 +21,40 @@ pub(crate) struct ConnectArgs {
     /// The broker: mqtt://, mqtts://, ws:// or wss://, host and port
     #[arg(long, value_name = "URL")]
     pub(crate) broker: String,
-    /// User name
-    #[arg(long, value_name = "NAME")]
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
+}
+
+/// Who connects, and whom to trust. The same options wherever there is a `--broker`.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct LoginArgs {
+    /// User name for the broker
+    #[arg(long, value_name = "NAME", requires = "broker")]
     pub(crate) username: Option<String>,
     /// File that holds the password
     #[arg(long, value_name = "FILE", requires = "username")]
     pub(crate) password_file: Option<PathBuf>,
     /// PEM file with the certificates to trust, for mqtts:// and wss:// [default: those of the system]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "broker")]
     pub(crate) ca_file: Option<PathBuf>,
     /// PEM file with the client certificate and its chain
-    #[arg(long, value_name = "FILE", requires = "key_file")]
+    #[arg(long, value_name = "FILE", requires = "broker", requires = "key_file")]
     pub(crate) cert_file: Option<PathBuf>,
     /// PEM file with the key of the client certificate
     #[arg(long, value_name = "FILE", requires = "cert_file")]
     pub(crate) key_file: Option<PathBuf>,
+}
+
+impl LoginArgs {
+    /// Puts them where the library has them.
+    pub(crate) fn apply(&self, mqtt: &mut MqttConfig) {
+        let Self { username, password_file, ca_file, cert_file, key_file } = self;
+        mqtt.username.clone_from(username);
+        mqtt.password_file.clone_from(password_file);
+        mqtt.tls.ca_file.clone_from(ca_file);
+        mqtt.tls.cert_file.clone_from(cert_file);
+        mqtt.tls.key_file.clone_from(key_file);
+    }
 }
 
 /// A way to a broker, checked.
@@ -57,11 +77,7 @@ impl ConnectArgs {
     fn mqtt(&self) -> Result<MqttConfig, Failure> {
         let mut config = Config::default();
         config.mqtt.url.clone_from(&self.broker);
-        config.mqtt.username.clone_from(&self.username);
-        config.mqtt.password_file.clone_from(&self.password_file);
-        config.mqtt.tls.ca_file.clone_from(&self.ca_file);
-        config.mqtt.tls.cert_file.clone_from(&self.cert_file);
-        config.mqtt.tls.key_file.clone_from(&self.key_file);
+        self.login.apply(&mut config.mqtt);
         config
             .validate()
             .and_then(|()| config.check_files())
@@ -75,14 +91,21 @@ impl ConnectArgs {
     /// What cannot be right, in terms of the options.
     pub(crate) fn reach(&self, patience: Duration) -> Result<Reach, Failure> {
         let mqtt = self.mqtt()?;
-        let connector =
-            tidemill::connector(&mqtt).map_err(|error| Failure::Usage(in_options(&tidemill::report(&error))))?;
+        let connector = connector(&mqtt)?;
         let password = mqtt.read_password().map_err(|problem| Failure::Usage(in_options(&problem.to_string())))?;
         let password = password.map(|password| password.expose().to_owned()).unwrap_or_default();
         let login = mqtt.username.clone().map(|user| v5::Login::new(user, password));
         let broker = mqtt.broker().map(|address| address.to_string()).unwrap_or_default();
         Ok(Reach { connector, login, patience, broker })
     }
+}
+
+/// What opens streams to this broker. Reads certificates, connects to nothing.
+///
+/// # Errors
+/// What cannot be right, in terms of the options.
+pub(crate) fn connector(mqtt: &MqttConfig) -> Result<Arc<dyn Connector>, Failure> {
+    tidemill::connector(mqtt).map_err(|error| Failure::Usage(in_options(&tidemill::report(&error))))
 }
 
 /// MQTT versions as they are written on the command line.

@@ -36,8 +36,10 @@ mod amqp;
 mod blocking;
 #[cfg(feature = "clickhouse")]
 mod clickhouse;
-#[cfg(feature = "columns")]
+#[cfg(any(feature = "clickhouse", feature = "parquet", feature = "postgres"))]
 mod columns;
+#[cfg(any(feature = "file", feature = "object-store"))]
+mod compress;
 #[cfg(any(feature = "clickhouse", feature = "http", feature = "object-store", feature = "postgres"))]
 mod digest;
 #[cfg(feature = "lines")]
@@ -47,7 +49,7 @@ mod encode;
 mod file;
 #[cfg(feature = "http")]
 mod http;
-#[cfg(feature = "http-client")]
+#[cfg(any(feature = "clickhouse", feature = "http", feature = "influx"))]
 mod http_client;
 #[cfg(feature = "influx")]
 mod influx;
@@ -55,7 +57,9 @@ mod influx;
 mod kafka;
 #[cfg(any(
     feature = "amqp",
-    feature = "http-client",
+    feature = "clickhouse",
+    feature = "http",
+    feature = "influx",
     feature = "kafka",
     feature = "nats",
     feature = "object-store",
@@ -64,7 +68,9 @@ mod kafka;
 #[cfg_attr(
     not(any(
         feature = "amqp",
-        feature = "http-client",
+        feature = "clickhouse",
+        feature = "http",
+        feature = "influx",
         feature = "nats",
         feature = "object-store",
         feature = "redis"
@@ -80,7 +86,7 @@ mod object_store;
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(any(feature = "amqp", feature = "cloud", feature = "redis"))]
+#[cfg(any(feature = "amqp", feature = "azure", feature = "gcs", feature = "redis", feature = "s3"))]
 mod provider;
 #[cfg(any(feature = "clickhouse", feature = "lines"))]
 mod quote;
@@ -96,15 +102,17 @@ mod shown;
 mod stdout;
 #[cfg(feature = "template")]
 mod template;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "clickhouse", feature = "http", feature = "influx", feature = "nats", feature = "postgres"))]
 mod tls;
 
 #[cfg(feature = "amqp")]
 pub use amqp::{Amqp, AmqpConfig};
 #[cfg(feature = "clickhouse")]
 pub use clickhouse::{Clickhouse, ClickhouseConfig};
-#[cfg(feature = "columns")]
-pub use columns::{Column, ColumnSource, ColumnType};
+#[cfg(any(feature = "clickhouse", feature = "parquet", feature = "postgres"))]
+pub use columns::ColumnSource;
+#[cfg(any(feature = "clickhouse", feature = "postgres"))]
+pub use columns::{Column, ColumnType};
 #[cfg(feature = "lines")]
 pub use encode::LineFormat;
 #[cfg(feature = "csv")]
@@ -122,7 +130,7 @@ pub use nats::{Nats, NatsConfig, NatsMode};
 #[cfg(feature = "object-store")]
 pub use object_store::{ObjectCompression, ObjectFormat, ObjectStore, ObjectStoreConfig};
 #[cfg(feature = "parquet")]
-pub use object_store::{ParquetColumn, ParquetCompression, ParquetConfig, ParquetSource, ParquetType};
+pub use object_store::{ParquetColumn, ParquetCompression, ParquetConfig, ParquetType};
 #[cfg(feature = "postgres")]
 pub use postgres::{OnConflict, Postgres, PostgresConfig, PostgresTls};
 #[cfg(feature = "redis")]
@@ -142,11 +150,16 @@ pub use template::{
 /// The result of a batch whose accepted records were written.
 #[cfg(any(
     feature = "amqp",
-    feature = "columns",
+    feature = "clickhouse",
+    feature = "file",
+    feature = "http",
     feature = "influx",
     feature = "kafka",
-    feature = "lines",
-    feature = "nats"
+    feature = "nats",
+    feature = "object-store",
+    feature = "postgres",
+    feature = "redis",
+    feature = "stdout"
 ))]
 fn written(rejections: Vec<tidemill_core::Rejection>) -> Result<(), tidemill_core::SinkError> {
     if rejections.is_empty() { Ok(()) } else { Err(tidemill_core::SinkError::rejected(rejections)) }

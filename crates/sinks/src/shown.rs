@@ -89,6 +89,7 @@ impl<T: JsonSchema> JsonSchema for ServerUrl<T> {
 pub(crate) fn shown(url: &str) -> String {
     let (scheme, rest) = match url.find("://") {
         Some(at) => url.split_at(at + 3),
+        None if url.starts_with("//") => url.split_at(2),
         // A path is no URL.
         None if url.starts_with(['/', '.']) => return url.to_owned(),
         None => ("", url),
@@ -108,7 +109,8 @@ pub(crate) fn shown(url: &str) -> String {
 }
 
 /// Further settings of a sink's library or protocol by their names, without secrets: sinks refuse a name that tells of
-/// one, and its value does not show. A URL among the values shows as [`ServerUrl`] does.
+/// one, and its value does not show. The others show as [`ServerUrl`] does, because libraries take a URL without its
+/// scheme, too, such as `user:password@proxy:3128`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct PlainValues<T = String>(BTreeMap<String, T>);
@@ -150,14 +152,7 @@ impl<T> DerefMut for PlainValues<T> {
 impl<T: Display> PlainValues<T> {
     fn shown(&self) -> impl Iterator<Item = (&String, String)> {
         self.0.iter().map(|(name, value)| {
-            let value = value.to_string();
-            if tells_of_a_secret(name) {
-                (name, HIDDEN.to_owned())
-            } else if value.contains("://") {
-                (name, shown(&value))
-            } else {
-                (name, value)
-            }
+            (name, if tells_of_a_secret(name) { HIDDEN.to_owned() } else { shown(&value.to_string()) })
         })
     }
 }
@@ -214,6 +209,8 @@ mod tests {
             ("amqp://u:s3?cret@h", "amqp://***"),
             ("amqp://u:s3#cret@h", "amqp://***"),
             ("u:s3cret@h:5432", "***@h:5432"),
+            ("//u:s3cret@h:5432", "//***@h:5432"),
+            ("u:s3/cret@h:5432", "***"),
             ("http:/u:s3cret@h", "***"),
             ("http://h/x?token=s3cret&a=b", "http://h/x?***"),
             ("http://h#s3cret", "http://h#***"),
@@ -263,6 +260,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_value_shows_as_a_url_does_with_and_without_its_scheme() {
+        for (value, seen) in [
+            ("http://u:s3cret@proxy:3128", "http://***@proxy:3128"),
+            ("u:s3cret@proxy:3128", "***@proxy:3128"),
+            ("s3cret@proxy", "***@proxy"),
+            ("//u:s3cret@proxy:3128/", "//***@proxy:3128/"),
+            ("proxy:3128?token=s3cret", "proxy:3128?***"),
+            ("proxy:3128", "proxy:3128"),
+            ("text/plain; charset=utf-8", "text/plain; charset=utf-8"),
+            ("eu-west-1", "eu-west-1"),
+            ("/run/secrets/a@b", "/run/secrets/a@b"),
+        ] {
+            let values = PlainValues::from(BTreeMap::from([("proxy_url".to_owned(), value.to_owned())]));
+            assert_eq!(format!("{values:?}"), format!("{{\"proxy_url\": {seen:?}}}"));
+            assert_eq!(serde_json::to_value(&values).unwrap(), serde_json::json!({ "proxy_url": seen }));
+        }
+    }
+
     #[cfg(all(
         feature = "amqp",
         feature = "clickhouse",
@@ -281,27 +297,31 @@ mod tests {
         fn shown(config: impl fmt::Debug + Serialize) -> String {
             format!("{config:?} {}", serde_json::to_string(&config).unwrap())
         }
-        let (url, template) = ("x://user:s3cret@h/?token=s3cret", |text: &str| Template::new(text).unwrap());
+        let template = |text: &str| Template::new(text).unwrap();
         let (name, text) = (Identifier::new("t").unwrap(), template("t"));
         let api = InfluxApi::V2 { org: "o".into(), bucket: "b".into() };
-        let http = HttpConfig::new(template(url)).header("authorization", template("Bearer s3cret"));
-        for (sink, shown) in [
-            ("amqp", shown(AmqpConfig::new(url, text.clone(), text.clone()))),
-            ("clickhouse", shown(ClickhouseConfig::new(url, name.clone()))),
-            ("http", shown(http)),
-            ("influx", shown(InfluxConfig::new(url, api, text.clone()))),
-            ("kafka", shown(KafkaConfig::new(url, text.clone()).property("sasl.password", "s3cret"))),
-            ("nats", shown(NatsConfig::new(url, text.clone(), NatsMode::Core))),
-            (
-                "object-store",
-                shown(ObjectStoreConfig::new(url).option("aws_secret_access_key", "s3cret").option("proxy_url", url)),
-            ),
-            ("object-store", format!("{:?}", ObjectStore::new(ObjectStoreConfig::new(url)))),
-            ("postgres", shown(PostgresConfig::new(url, "d", "u", name))),
-            ("redis", shown(RedisConfig::new(url, text))),
-        ] {
-            assert!(shown.contains("***@h"), "{sink}: {shown}");
-            assert!(!shown.contains("s3cret"), "{sink}: {shown}");
+        for url in ["x://user:s3cret@h/?token=s3cret", "user:s3cret@h:1", "//user:s3cret@h:1"] {
+            let http = HttpConfig::new(template(url)).header("authorization", template("Bearer s3cret"));
+            for (sink, shown) in [
+                ("amqp", shown(AmqpConfig::new(url, text.clone(), text.clone()))),
+                ("clickhouse", shown(ClickhouseConfig::new(url, name.clone()))),
+                ("http", shown(http)),
+                ("influx", shown(InfluxConfig::new(url, api.clone(), text.clone()))),
+                ("kafka", shown(KafkaConfig::new(url, text.clone()).property("sasl.password", "s3cret"))),
+                ("nats", shown(NatsConfig::new(url, text.clone(), NatsMode::Core))),
+                (
+                    "object-store",
+                    shown(
+                        ObjectStoreConfig::new(url).option("aws_secret_access_key", "s3cret").option("proxy_url", url),
+                    ),
+                ),
+                ("object-store", format!("{:?}", ObjectStore::new(ObjectStoreConfig::new(url)))),
+                ("postgres", shown(PostgresConfig::new(url, "d", "u", name.clone()))),
+                ("redis", shown(RedisConfig::new(url, text.clone()))),
+            ] {
+                assert!(shown.contains("***@h"), "{sink}: {shown}");
+                assert!(!shown.contains("s3cret"), "{sink}: {shown}");
+            }
         }
     }
 }

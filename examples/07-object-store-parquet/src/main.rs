@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidemill::prelude::*;
 use tidemill::sinks::{
-    ObjectStore, ObjectStoreConfig, ParquetColumn, ParquetConfig, ParquetSource, ParquetType, Template, TemplateError,
+    ColumnSource, ObjectStore, ObjectStoreConfig, ParquetColumn, ParquetConfig, ParquetType, Template, TemplateError,
 };
 use tidemill::{BoxError, Config, Exit, IdempotencyKey, Route, SinkSettings, Worker, shutdown_signal, telemetry};
 
@@ -39,13 +39,13 @@ impl Handler for Collect {
 
 fn lake(url: String) -> Result<ObjectStore, TemplateError> {
     let columns = [
-        ParquetColumn::new("line", ParquetType::String, ParquetSource::Template(Template::new("{line}")?)),
-        ParquetColumn::new("device", ParquetType::String, ParquetSource::Template(Template::new("{device}")?)),
-        ParquetColumn::new("time", ParquetType::Timestamp, ParquetSource::Time),
+        ParquetColumn::new("line", ParquetType::String, ColumnSource::Template(Template::new("{line}")?)),
+        ParquetColumn::new("device", ParquetType::String, ColumnSource::Template(Template::new("{device}")?)),
+        ParquetColumn::new("time", ParquetType::Timestamp, ColumnSource::Time),
         ParquetColumn::field("celsius", ParquetType::Double, "/celsius"),
         ParquetColumn::field("humidity", ParquetType::Double, "/humidity"),
         // By this a query can tell a reading that came twice.
-        ParquetColumn::new("idempotency_key", ParquetType::String, ParquetSource::IdempotencyKey),
+        ParquetColumn::new("idempotency_key", ParquetType::String, ColumnSource::IdempotencyKey),
     ];
     let partition = Template::new("line={line}/date={time:%Y-%m-%d}")?;
     Ok(ObjectStore::new(ObjectStoreConfig::new(url).partition(partition).format(ParquetConfig::new(columns))))

@@ -2,7 +2,6 @@
 //!
 //! No message here repeats a URL: people put passwords there.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -18,7 +17,7 @@ use super::stage::Setup;
 use super::stamp;
 use super::template::Template;
 use super::work::Work;
-use crate::connect::{Version, in_options};
+use crate::connect::{LoginArgs, Version, in_options};
 use crate::exit::Failure;
 use crate::names;
 
@@ -61,21 +60,8 @@ pub(crate) struct BrokerArgs {
     /// Version of MQTT to speak
     #[arg(long, value_name = "VERSION", default_value = "5")]
     pub(crate) broker_version: Version,
-    /// User name for the broker
-    #[arg(long, value_name = "NAME", requires = "broker")]
-    pub(crate) username: Option<String>,
-    /// File that holds the password
-    #[arg(long, value_name = "FILE", requires = "username")]
-    pub(crate) password_file: Option<PathBuf>,
-    /// PEM file with the certificates to trust, for mqtts:// and wss:// [default: those of the system]
-    #[arg(long, value_name = "FILE", requires = "broker")]
-    pub(crate) ca_file: Option<PathBuf>,
-    /// PEM file with the client certificate and its chain
-    #[arg(long, value_name = "FILE", requires = "broker", requires = "key_file")]
-    pub(crate) cert_file: Option<PathBuf>,
-    /// PEM file with the key of the client certificate
-    #[arg(long, value_name = "FILE", requires = "cert_file")]
-    pub(crate) key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
     /// QoS of the events and of the subscription. At 0 a broker may lose events, and the result says so
     #[arg(long, value_name = "QOS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub(crate) qos: u8,
@@ -110,11 +96,7 @@ impl BrokerArgs {
             profile: Profile::Generic,
             version: self.broker_version.mqtt(),
             qos: self.qos,
-            username: self.username.clone(),
-            password_file: self.password_file.clone(),
-            ca_file: self.ca_file.clone(),
-            cert_file: self.cert_file.clone(),
-            key_file: self.key_file.clone(),
+            login: self.login.clone(),
         };
         let mut config = Config::default();
         config.mqtt = link.mqtt();

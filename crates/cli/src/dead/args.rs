@@ -10,7 +10,7 @@ use tidemill::Config;
 use tidemill::topic::TopicFilter;
 
 use super::select::{self, Reference, Selection, Times};
-use crate::connect::{Version, in_options};
+use crate::connect::{LoginArgs, Version, in_options};
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
@@ -172,21 +172,14 @@ pub(super) struct SourceArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct BrokerArgs {
-    /// The broker: mqtt:// or mqtts://, host and port
+    /// The broker: mqtt://, mqtts://, ws:// or wss://, host and port
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
     /// Version of MQTT. Letters of MQTT 5 workers can be read with 5 only
     #[arg(long, value_name = "VERSION", default_value = "5")]
     broker_version: Version,
-    /// User name for the broker
-    #[arg(long, value_name = "NAME")]
-    username: Option<String>,
-    /// File that holds the password
-    #[arg(long, value_name = "FILE", requires = "username")]
-    password_file: Option<PathBuf>,
-    /// PEM file with the certificates to trust, for mqtts:// [default: those of the system]
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    login: LoginArgs,
     /// Client ID that the broker keeps letters under; one at a time can use it
     #[arg(long, value_name = "ID", default_value = "tidemill-dead")]
     session: String,
@@ -243,19 +236,12 @@ impl BrokerArgs {
         let mqtt = &mut config.mqtt;
         mqtt.url.clone_from(url);
         mqtt.version = self.broker_version.mqtt();
-        mqtt.username.clone_from(&self.username);
-        mqtt.password_file.clone_from(&self.password_file);
-        mqtt.tls.ca_file.clone_from(&self.ca_file);
+        self.login.apply(mqtt);
         mqtt.connect_timeout = self.patience.min(Duration::from_secs(10));
         mqtt.reconnect.max = Duration::from_secs(1);
         // Said before anything else is wrong with a URL that cannot be parsed.
-        let address = mqtt
-            .broker()
+        mqtt.broker()
             .map_err(|problem| Failure::Usage(format!("--broker: {}: {}", problem.why(), in_options(problem.fix()))))?;
-        if address.transport.is_websocket() {
-            let text = "--broker: this command speaks mqtt:// and mqtts:// only; use the broker's port for one of them";
-            return Err(Failure::Usage(text.to_owned()));
-        }
         config
             .validate()
             .and_then(|()| config.check_files())

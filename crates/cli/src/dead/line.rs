@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::args::Broker;
 use super::packets::{self, Accepted, Connect, Incoming};
-use super::stream;
+use crate::connect::{connector, in_options};
 use crate::exit::Failure;
 
 const KEEP_ALIVE: u16 = 30;
@@ -58,11 +58,14 @@ pub(super) async fn handshake(broker: &Broker, clean: bool) -> Result<(BoxStream
         window: broker.window,
         login: mqtt.username.clone().map(|name| (name, password.map(|it| it.expose().to_owned()).unwrap_or_default())),
     };
+    let connector = connector(mqtt)?;
     let opened = async {
-        let mut stream = stream::open(mqtt).await?;
+        let stream = connector.connect().await;
+        let mut stream = stream.map_err(|error| in_options(&tidemill::report(&error)))?;
         let mut out = BytesMut::new();
         packets::connect(mqtt.version, &connect, &mut out).map_err(|error| format!("write CONNECT: {error}"))?;
         stream.write_all(&out).await.map_err(lost)?;
+        stream.flush().await.map_err(lost)?;
         let mut input = BytesMut::new();
         loop {
             match packets::read(mqtt.version, &mut input).map_err(|error| format!("{error}; is it an MQTT broker?"))? {

@@ -20,7 +20,6 @@ mod queue;
 mod select;
 mod settle;
 mod show;
-mod stream;
 mod tally;
 
 use std::path::Path;

@@ -10,7 +10,7 @@ use clap::builder::RangedU64ValueParser;
 use tidemill::QoS;
 use tidemill::config::MqttConfig;
 
-use crate::connect::{Version, in_options};
+use crate::connect::{LoginArgs, Version, in_options};
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
@@ -80,15 +80,8 @@ pub(crate) struct DemoArgs {
     /// Version of MQTT to speak
     #[arg(long, value_name = "VERSION", default_value = "5")]
     pub(crate) broker_version: Version,
-    /// User name for the broker
-    #[arg(long, value_name = "NAME", requires = "broker")]
-    pub(crate) username: Option<String>,
-    /// File that holds the password
-    #[arg(long, value_name = "FILE", requires = "username")]
-    pub(crate) password_file: Option<PathBuf>,
-    /// PEM file with the certificates to trust, for mqtts:// and wss:// [default: those of the system]
-    #[arg(long, value_name = "FILE", requires = "broker")]
-    pub(crate) ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
     /// File that alerts are appended to [default: a temporary one]
     #[arg(long, value_name = "FILE")]
     pub(crate) alerts: Option<PathBuf>,
@@ -208,9 +201,7 @@ impl DemoArgs {
         let mut mqtt = MqttConfig::default();
         mqtt.version = self.broker_version.mqtt();
         mqtt.qos = QoS::from_level(self.qos).unwrap_or(QoS::AtLeastOnce);
-        mqtt.username.clone_from(&self.username);
-        mqtt.password_file.clone_from(&self.password_file);
-        mqtt.tls.ca_file.clone_from(&self.ca_file);
+        self.login.apply(&mut mqtt);
         // Somebody is watching: say soon what is wrong, and come back soon after a broker that restarts.
         mqtt.connect_timeout = Duration::from_secs(5);
         mqtt.startup_timeout = Duration::from_secs(10);

@@ -460,7 +460,9 @@ async fn wrong_usage_says_what_to_write() {
     for (args, why) in [
         (&["list"][..], "--broker URL"),
         (&["list", "--broker", "localhost"], "scheme"),
-        (&["list", "--broker", "ws://localhost"], "mqtt:// and mqtts:// only"),
+        (&["list", "--broker", "mqtts://localhost", "--cert-file", "x"], "--key-file"),
+        (&["list", "--broker", "mqtts://localhost", "--cert-file", "/no/cert", "--key-file", "/no/key"], "/no/cert"),
+        (&["list", "--file", "x", "--username", "ops"], "--broker"),
         (&["drop", "--broker", "mqtt://localhost"], "--all"),
         (&["show", "--broker", "mqtt://localhost"], "say which letters"),
         (&["list", "--broker", "mqtt://localhost", "--file", "x"], "exclude"),

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use tidemill_core::{Record, Rejection};
 
-use crate::columns::Value;
+use crate::columns::{Value, timestamp};
 use crate::digest::BatchKey;
 use crate::quote::push_string;
 use crate::{Column, ColumnSource, ColumnType, Fields};
@@ -42,7 +42,7 @@ fn push_row(lines: &mut Vec<u8>, columns: &[Column], names: &[String], record: &
     let fields = Fields::new(record);
     let mut before = b'{';
     for (column, name) in columns.iter().zip(names) {
-        let value = Value::of(column, &fields)?;
+        let value = column.value(&fields)?;
         // Left out, which old servers take as well: it gives null where the column may be null.
         if value == Value::Null {
             continue;
@@ -67,7 +67,7 @@ fn push_value(lines: &mut Vec<u8>, column: &Column, value: &Value<'_>) -> Result
         Value::Null => lines.extend_from_slice(b"null"),
         Value::Text(text) => push_string(lines, text),
         Value::Bytes(bytes) => push_string(lines, std::str::from_utf8(bytes).map_err(|_| "bytes are not UTF-8")?),
-        Value::Time(time) => push_string(lines, &time.to_string()),
+        Value::Time(time) => push_string(lines, &timestamp(*time)?.to_string()),
         Value::Json(value) if as_it_is => {
             serde_json::to_writer(lines, value).map_err(|_| "the value cannot be written as JSON")?;
         }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemill_core::Record;
 
+use crate::template::is_pointer;
 use crate::{Escape, Fields, Template};
 
 /// Rows of CSV (RFC 4180, rows end with `\n`) below a header line with the columns' names.
@@ -119,7 +120,7 @@ impl CsvFormat {
                 return Err(CsvError::TwiceNamed(name.clone()));
             }
             if let CsvValue::Field(pointer) = value
-                && !(pointer.is_empty() || pointer.starts_with('/'))
+                && !is_pointer(pointer)
             {
                 return Err(CsvError::BadPointer(name.clone()));
             }

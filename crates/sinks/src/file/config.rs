@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "csv")]
 use crate::CsvFormat;
 use crate::LineFormat;
+use crate::compress::Codec;
 use crate::encode::Shape;
 
 /// Settings of [`File`](crate::File). Only the path has no default: no path is right for everyone.
@@ -200,6 +201,18 @@ pub enum Compression {
     /// With Zstandard, as `name.<UTC time>[-n].ext.zst`: smaller in less time.
     #[cfg(feature = "zstd")]
     Zstd,
+}
+
+impl From<Compression> for Codec {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::None => Self::None,
+            #[cfg(feature = "gzip")]
+            Compression::Gzip => Self::Gzip,
+            #[cfg(feature = "zstd")]
+            Compression::Zstd => Self::Zstd,
+        }
+    }
 }
 
 /// When written records are forced to the disk, and so what an acknowledged event survives.

@@ -2,8 +2,10 @@
 //!
 //! Invariant: at every moment the records of a rotated file stand whole under one of its two names, on the disk before
 //! the other one goes. After a crash they may stand under both, with the same content, and something unfinished under a
-//! third name that ends with `.tmp`: the next pass finishes what it finds. Who compresses a file holds its lock.
+//! third name that ends with `.tmp`: the next pass finishes what it finds. Who compresses a file holds its lock. What is
+//! wrong with a file is said once, however many passes find it.
 
+use std::collections::HashMap;
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use super::config::Compression;
 use super::disk::{Identity, sync_dir};
 use super::error::FileError;
 use super::rotated::{Names, TEMPORARY};
+use crate::compress::{Codec, Encoder};
 
 /// Compresses what is there whenever it is told to; ends when dropped, at the latest some kilobytes later.
 pub(super) struct Packer {
@@ -31,14 +34,18 @@ impl Packer {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let task = tokio::spawn(async move {
+            let mut told = Told::default();
             loop {
                 let names = rotated.borrow_and_update().clone();
                 if let Some(names) = names {
                     let stop = Arc::clone(&stopped);
-                    let pass = task::spawn_blocking(move || pack_all(&names, compression, &stop));
-                    if let Err(error) = pass.await {
-                        tracing::error!(%error, "file sink's compression stopped");
-                        return;
+                    let pass = task::spawn_blocking(move || pack_all(&names, compression, &stop, &told));
+                    told = match pass.await {
+                        Ok(told) => told,
+                        Err(error) => {
+                            tracing::error!(%error, "file sink's compression stopped");
+                            return;
+                        }
                     }
                 }
                 if rotated.changed().await.is_err() {
@@ -63,33 +70,57 @@ impl Drop for Packer {
     }
 }
 
-/// Compresses all rotated files that are not yet, earliest first. One that cannot be compressed costs space, but no
-/// records, and is tried again at the next pass.
-pub(super) fn pack_all(names: &Names, compression: Compression, stop: &AtomicBool) {
-    let Some(suffix) = compression.suffix() else { return };
-    let plain = match names.list_plain() {
-        Ok(plain) => plain,
-        Err(error) => {
-            tracing::warn!(%error, "could not list rotated files to compress");
-            return;
-        }
-    };
-    for stamp in plain {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
-        let path = names.path(stamp);
-        if let Err(error) = pack(&path, compression, suffix, stop) {
-            tracing::warn!(path = %path.display(), error = %report(&error), "could not compress a rotated file");
-        }
+/// What was said of which path by the last pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told(HashMap<PathBuf, String>);
+
+impl Told {
+    /// Takes down what is wrong with a path; `true` when the last pass did not say the same of it.
+    fn is_news(&mut self, last: &Self, path: &Path, what: String) -> bool {
+        let is_news = last.0.get(path) != Some(&what);
+        self.0.insert(path.to_owned(), what);
+        is_news
     }
 }
 
-fn pack(path: &Path, compression: Compression, suffix: &str, stop: &AtomicBool) -> Result<(), FileError> {
+/// Compresses all rotated files that are not yet, earliest first. One that cannot be compressed costs space, but no
+/// records, and is tried again at the next pass. Given what the last pass said, returns what this one found.
+pub(super) fn pack_all(names: &Names, compression: Compression, stop: &AtomicBool, last: &Told) -> Told {
+    let codec = Codec::from(compression);
+    if codec == Codec::None {
+        return Told::default();
+    }
+    let plain = match names.list_plain() {
+        Ok(plain) => plain,
+        Err(error) => {
+            let mut told = last.clone();
+            if told.is_news(last, names.dir(), error.to_string()) {
+                tracing::warn!(path = %names.dir().display(), %error, "could not list rotated files to compress");
+            }
+            return told;
+        }
+    };
+    let mut told = Told::default();
+    for stamp in plain {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let path = names.path(stamp);
+        if let Err(error) = pack(&path, codec, stop) {
+            let error = report(&error);
+            if told.is_news(last, &path, error.clone()) {
+                tracing::warn!(path = %path.display(), %error, "could not compress a rotated file; says so once, and tries again at each rotation");
+            }
+        }
+    }
+    told
+}
+
+fn pack(path: &Path, codec: Codec, stop: &AtomicBool) -> Result<(), FileError> {
     let Some(source) = take(path)? else { return Ok(()) };
-    let target = with_suffix(path, suffix);
+    let target = with_suffix(path, codec.suffix());
     let temporary = with_suffix(&target, TEMPORARY);
-    let written = write(Stoppable { file: &source, stop }, &temporary, compression);
+    let written = write(Stoppable { file: &source, stop }, &temporary, codec);
     if let Err(error) = written {
         // What is left over is written over at the next try.
         drop(fs::remove_file(&temporary));
@@ -141,11 +172,12 @@ fn is_locked(answer: Result<(), TryLockError>, path: &Path) -> Result<bool, File
 }
 
 /// Writes a file that is on the disk when this returns, and as readable for others as its source.
-fn write(mut source: Stoppable<'_>, temporary: &Path, compression: Compression) -> io::Result<()> {
-    let mut target = OpenOptions::new().write(true).create(true).truncate(true).open(temporary)?;
+fn write(mut source: Stoppable<'_>, temporary: &Path, codec: Codec) -> io::Result<()> {
+    let target = OpenOptions::new().write(true).create(true).truncate(true).open(temporary)?;
     target.set_permissions(source.file.metadata()?.permissions())?;
-    compression.copy(&mut source, &mut target)?;
-    target.sync_all()
+    let mut encoder = Encoder::new(codec, target)?;
+    io::copy(&mut source, &mut encoder)?;
+    encoder.finish()?.sync_all()
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -166,38 +198,6 @@ impl Read for Stoppable<'_> {
             return Err(io::Error::other("stopped"));
         }
         self.file.read(buffer)
-    }
-}
-
-impl Compression {
-    /// What the name of a compressed file ends with.
-    fn suffix(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            #[cfg(feature = "gzip")]
-            Self::Gzip => Some(super::rotated::GZIP),
-            #[cfg(feature = "zstd")]
-            Self::Zstd => Some(super::rotated::ZSTD),
-        }
-    }
-
-    fn copy(self, from: &mut impl Read, to: &mut fs::File) -> io::Result<()> {
-        match self {
-            Self::None => io::copy(from, to).map(drop),
-            #[cfg(feature = "gzip")]
-            Self::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(to, flate2::Compression::default());
-                io::copy(from, &mut encoder)?;
-                encoder.finish().map(drop)
-            }
-            #[cfg(feature = "zstd")]
-            Self::Zstd => {
-                let mut encoder = zstd::Encoder::new(to, zstd::DEFAULT_COMPRESSION_LEVEL)?;
-                encoder.include_checksum(true)?;
-                io::copy(from, &mut encoder)?;
-                encoder.finish().map(drop)
-            }
-        }
     }
 }
 

@@ -12,11 +12,9 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-/// What the names of compressed files end with. Known whatever the features are: a worker that cannot compress still
-/// counts what another one has compressed.
-pub(super) const GZIP: &str = ".gz";
-pub(super) const ZSTD: &str = ".zst";
-/// What the name of an unfinished one ends with in addition.
+use crate::compress::{GZIP_SUFFIX, ZSTD_SUFFIX};
+
+/// What the name of an unfinished compressed file ends with in addition.
 pub(super) const TEMPORARY: &str = ".tmp";
 
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
@@ -80,6 +78,11 @@ impl Names {
         Some(Self { dir: path.parent()?.to_owned(), prefix: format!("{stem}."), suffix })
     }
 
+    /// The directory that they are in.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     pub(super) fn path(&self, stamp: Stamp) -> PathBuf {
         let Self { dir, prefix, suffix } = self;
         dir.join(format!("{prefix}{stamp}{suffix}"))
@@ -88,14 +91,15 @@ impl Names {
     /// All names that the records with this stamp may stand under, unfinished ones included.
     pub(super) fn all_paths(&self, stamp: Stamp) -> impl Iterator<Item = PathBuf> {
         let Self { dir, prefix, suffix } = self;
-        let suffixes = ["", GZIP, ZSTD].into_iter().flat_map(|packed| ["", TEMPORARY].map(|end| (packed, end)));
+        let suffixes =
+            ["", GZIP_SUFFIX, ZSTD_SUFFIX].into_iter().flat_map(|packed| ["", TEMPORARY].map(|end| (packed, end)));
         suffixes.map(move |(packed, end)| dir.join(format!("{prefix}{stamp}{suffix}{packed}{end}")))
     }
 
     /// The stamps of the rotated files that are there, compressed or not, earliest first, each once.
     pub(super) fn list(&self) -> io::Result<Vec<Stamp>> {
         self.list_by(|name| {
-            let packed = [GZIP, ZSTD].into_iter().filter_map(|packed| name.strip_suffix(packed));
+            let packed = [GZIP_SUFFIX, ZSTD_SUFFIX].into_iter().filter_map(|packed| name.strip_suffix(packed));
             self.stamp(name).or_else(|| packed.filter_map(|name| self.stamp(name)).next())
         })
     }

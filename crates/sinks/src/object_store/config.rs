@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "parquet")]
 use super::parquet::ParquetConfig;
+use crate::compress::Codec;
 use crate::{PlainValues, Secret, ServerUrl, Template};
 
 /// Settings of [`ObjectStore`](crate::ObjectStore).
@@ -167,4 +168,14 @@ pub enum ObjectCompression {
     Gzip,
     /// `.zst`: smaller and faster.
     Zstd,
+}
+
+impl From<ObjectCompression> for Codec {
+    fn from(compression: ObjectCompression) -> Self {
+        match compression {
+            ObjectCompression::None => Self::None,
+            ObjectCompression::Gzip => Self::Gzip,
+            ObjectCompression::Zstd => Self::Zstd,
+        }
+    }
 }

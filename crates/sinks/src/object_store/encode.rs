@@ -1,12 +1,14 @@
 //! The records of one object to its bytes. Invariant: a refused record leaves no trace in the object nor in its name.
 
+use std::io::Write;
+
 use tidemill_core::{BoxError, Record, Rejection};
 
 use super::body::Body;
-use super::compress::{self, Writer};
-use super::config::{ObjectCompression, ObjectFormat};
+use super::config::ObjectFormat;
 use super::name::Name;
 use super::partition::Partition;
+use crate::compress::{Codec, Encoder};
 use crate::encode::push_envelope;
 
 /// Bytes of lines that are compressed together: every call has its price, however little it is given.
@@ -28,14 +30,14 @@ pub(super) struct Object {
 /// The encoder failed, which is not the fault of a record.
 pub(super) fn object(format: &ObjectFormat, batch: &[Record], partition: &Partition) -> Result<Object, BoxError> {
     match format {
-        ObjectFormat::Ndjson { compression } => ndjson(*compression, batch, partition),
+        ObjectFormat::Ndjson { compression } => ndjson(Codec::from(*compression), batch, partition),
         #[cfg(feature = "parquet")]
         ObjectFormat::Parquet(config) => super::parquet::object(config, batch, partition),
     }
 }
 
-fn ndjson(compression: ObjectCompression, batch: &[Record], partition: &Partition) -> Result<Object, BoxError> {
-    let mut writer = Writer::new(compression)?;
+fn ndjson(codec: Codec, batch: &[Record], partition: &Partition) -> Result<Object, BoxError> {
+    let mut encoder = Encoder::new(codec, Body::default())?;
     let mut name = Name::new();
     let mut rejections = Vec::new();
     let mut lines = Vec::new();
@@ -52,14 +54,14 @@ fn ndjson(compression: ObjectCompression, batch: &[Record], partition: &Partitio
             }
         }
         if lines.len() >= COMPRESSED_AT_ONCE {
-            writer.write_all(&lines)?;
+            encoder.write_all(&lines)?;
             lines.clear();
         }
     }
-    writer.write_all(&lines)?;
+    encoder.write_all(&lines)?;
     Ok(Object {
-        name: format!("{}.{}", name.finish(), compress::extension(compression)),
-        body: writer.finish()?,
+        name: format!("{}.ndjson{}", name.finish(), codec.suffix()),
+        body: encoder.finish()?,
         records: partition.records.len() - rejections.len(),
         rejections,
     })

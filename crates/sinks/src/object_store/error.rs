@@ -1,5 +1,5 @@
-//! What a failure of a store means, with the way out. What stores say is shown cut short and without what follows a
-//! question mark, where signatures and tokens stand.
+//! What a failure of a store means, with the way out. What stores say is shown cut short, without who logs in with a URL
+//! and without what follows a question mark, where signatures and tokens stand.
 
 use std::error::Error as _;
 use std::fmt;
@@ -7,6 +7,8 @@ use std::io::{self, ErrorKind};
 
 use object_store::Error;
 use tidemill_core::{BoxError, SinkError};
+
+use crate::shown::shown;
 
 /// The longest piece of a store's answer that goes into an error, in characters.
 const LONGEST_DETAIL: usize = 300;
@@ -25,6 +27,7 @@ pub(super) enum Problem {
     UnknownOption {
         name: String,
     },
+    #[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
     NotSecret {
         name: String,
     },
@@ -79,6 +82,7 @@ impl fmt::Display for Problem {
                 f,
                 "the object store has no option {name:?}: write the name of its environment variable in lower case"
             ),
+            #[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
             Self::NotSecret { name } => {
                 write!(f, "option {name:?} of the object store is a secret: put it into secret_options")
             }
@@ -168,6 +172,9 @@ pub(super) fn detail(text: &str) -> String {
     if let Some(code) = code(text) {
         return code.to_owned();
     }
+    // Before it is cut, which may take away the `@` that tells of a password.
+    let words = text.split_inclusive(|character: char| character.is_whitespace() || character == '"');
+    let text: String = words.map(|word| if word.contains('@') { shown(word) } else { word.to_owned() }).collect();
     let mut short = String::new();
     let mut in_query = false;
     for character in text.chars().take(LONGEST_DETAIL) {

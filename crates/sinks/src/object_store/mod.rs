@@ -7,7 +7,6 @@
 //! | `partition` | which records go into one object |
 //! | `name` | what the object is called, the same for the same records |
 //! | `encode` | the records of an object to its bytes |
-//! | `compress` | NDJSON, compressed or not |
 //! | `parquet` | records as rows |
 //! | `body` | bytes in pieces, which are uploaded as they are |
 //! | `upload` | one request, or several for a large object |
@@ -18,7 +17,6 @@
 //! its objects are. The same batch gives the same objects under the same names, so that writing it again changes nothing.
 
 mod body;
-mod compress;
 mod config;
 mod encode;
 mod error;
@@ -34,5 +32,5 @@ mod upload;
 
 pub use config::{ObjectCompression, ObjectFormat, ObjectStoreConfig};
 #[cfg(feature = "parquet")]
-pub use parquet::{ParquetColumn, ParquetCompression, ParquetConfig, ParquetSource, ParquetType};
+pub use parquet::{ParquetColumn, ParquetCompression, ParquetConfig, ParquetType};
 pub use sink::ObjectStore;

@@ -64,7 +64,7 @@ fn folder(config: &ObjectStoreConfig, path: &std::path::Path) -> Result<Store, S
 }
 
 /// A client of one of the clouds: first the environment, then the settings.
-#[cfg(feature = "cloud")]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 macro_rules! cloud {
     ($name:ident, $feature:literal, $prefix:literal, $builder:ty, $key:ty) => {
         #[cfg(feature = $feature)]
@@ -92,11 +92,11 @@ macro_rules! cloud {
         }
     };
 }
-#[cfg(feature = "cloud")]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 cloud!(s3, "s3", "AWS_", object_store::aws::AmazonS3Builder, object_store::aws::AmazonS3ConfigKey);
-#[cfg(feature = "cloud")]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 cloud!(gcs, "gcs", "GOOGLE_", object_store::gcp::GoogleCloudStorageBuilder, object_store::gcp::GoogleConfigKey);
-#[cfg(feature = "cloud")]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 cloud!(azure, "azure", "AZURE_", object_store::azure::MicrosoftAzureBuilder, object_store::azure::AzureConfigKey);
 
 /// In the place of a store that is not built in.
@@ -112,7 +112,7 @@ not_built!(s3, "s3");
 not_built!(gcs, "gcs");
 not_built!(azure, "azure");
 
-#[cfg(feature = "cloud")]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 mod client {
     //! What the clients of all clouds have in common.
 

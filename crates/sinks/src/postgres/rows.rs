@@ -7,7 +7,7 @@ use tidemill_core::{Record, Rejection};
 
 use super::config::{OnConflict, PostgresConfig};
 use crate::Fields;
-use crate::columns::Value;
+use crate::columns::{Value, timestamp};
 use crate::digest::hex;
 
 /// What a type is written as.
@@ -66,7 +66,7 @@ fn row(config: &PostgresConfig, forms: &[Form], record: &Record) -> Result<Row, 
     let fields = Fields::new(record);
     let values = config.columns.iter().zip(forms).map(|(column, form)| {
         let fail = |why: &str| format!("column {}: {why}", column.name);
-        let text = text(Value::of(column, &fields)?, *form).map_err(fail)?;
+        let text = text(column.value(&fields)?, *form).map_err(fail)?;
         if text.as_ref().is_some_and(|text| text.contains('\0')) {
             return Err(fail("text has a null character, which PostgreSQL cannot hold"));
         }
@@ -85,20 +85,20 @@ fn text(value: Value<'_>, form: Form) -> Result<Option<String>, &'static str> {
         (Form::Bytes, Value::Bytes(bytes)) => bytea(bytes),
         (Form::Bytes, Value::Text(text)) => bytea(text.as_bytes()),
         (Form::Bytes, Value::Json(value)) => bytea(plain(&value).as_bytes()),
-        (Form::Bytes, Value::Time(time)) => bytea(time.to_string().as_bytes()),
+        (Form::Bytes, Value::Time(time)) => bytea(timestamp(time)?.to_string().as_bytes()),
         (Form::Json, Value::Bytes(bytes)) => {
             let text = std::str::from_utf8(bytes).map_err(|_| "bytes are not JSON")?;
             serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|_| "bytes are not JSON")?;
             text.to_owned()
         }
         (Form::Json, Value::Text(text)) => quoted(&text),
-        (Form::Json, Value::Time(time)) => quoted(&time.to_string()),
+        (Form::Json, Value::Time(time)) => quoted(&timestamp(time)?.to_string()),
         (Form::Json, Value::Json(value)) => value.to_string(),
         (Form::Text, Value::Bytes(bytes)) => {
             std::str::from_utf8(bytes).map_err(|_| "bytes are not UTF-8: use a column of type bytea")?.to_owned()
         }
         (Form::Text, Value::Text(text)) => text.into_owned(),
-        (Form::Text, Value::Time(time)) => time.to_string(),
+        (Form::Text, Value::Time(time)) => timestamp(time)?.to_string(),
         (Form::Text, Value::Json(value)) => plain(&value).into_owned(),
     }))
 }

@@ -19,6 +19,11 @@ pub struct Fields<'r> {
     payload: OnceLock<Option<Value>>,
 }
 
+/// Whether a text is a JSON pointer as [`Fields::get`] takes it: empty, or begun with a slash.
+pub(crate) fn is_pointer(text: &str) -> bool {
+    text.is_empty() || text.starts_with('/')
+}
+
 /// A member of the payload's object.
 #[derive(Debug)]
 struct Member<'r> {
@@ -105,6 +110,16 @@ mod tests {
                     .prop_map(|members| Value::Object(members.into_iter().collect())),
             ]
         })
+    }
+
+    #[test]
+    fn only_what_begins_with_a_slash_or_is_empty_points_anywhere() {
+        let record = Record::new(r#"{"a":1}"#);
+        let fields = Fields::new(&record);
+        for (text, found) in [("", true), ("/a", true), ("a", false), ("a/a", false), (" /a", false), ("#/a", false)] {
+            assert_eq!(is_pointer(text), found, "{text:?}");
+            assert_eq!(fields.get(text).unwrap().is_some(), found, "{text:?}");
+        }
     }
 
     proptest! {

@@ -32,6 +32,8 @@ use tidemill_core::Record;
 pub use error::{RenderError, RenderErrorKind, TemplateError, TemplateErrorKind};
 pub use escape::Escape;
 pub use fields::Fields;
+#[cfg(any(feature = "clickhouse", feature = "csv", feature = "parquet", feature = "postgres"))]
+pub(crate) use fields::is_pointer;
 pub use identifier::{Identifier, IdentifierError};
 
 /// A text with places for values of a record, parsed once and rendered for every record.

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::fmt::strtime::BrokenDownTime;
 
 use super::error::{TemplateError, TemplateErrorKind as Kind};
+use super::fields::is_pointer;
 use super::{KEY, Part, Source, TOPIC};
 
 pub(super) fn parts(text: &str) -> Result<Vec<Part>, TemplateError> {
@@ -62,7 +63,7 @@ fn source(name: &str) -> Result<Source, Kind> {
             Source::Capture(name.into())
         }
         Some(("field", pointer)) => {
-            if !(pointer.is_empty() || pointer.starts_with('/')) {
+            if !is_pointer(pointer) {
                 return Err(Kind::BadPointer);
             }
             Source::Field(pointer.into())

@@ -6,6 +6,7 @@
 mod chart;
 mod deps;
 mod docs;
+mod features;
 mod lints;
 mod programs;
 mod repo;
@@ -39,13 +40,15 @@ pub(crate) enum Step {
     Chart,
     /// Documentation builds without a warning
     Docs,
+    /// Each feature of the sinks builds alone, without a warning
+    Features,
     /// Licences, advisories and sources of dependencies
     Deps,
 }
 
 impl Step {
     /// All steps in the order in which they run: the quick ones first.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Programs,
         Self::Format,
         Self::Repo,
@@ -54,6 +57,7 @@ impl Step {
         Self::DocTests,
         Self::Chart,
         Self::Docs,
+        Self::Features,
         Self::Deps,
     ];
 
@@ -68,6 +72,7 @@ impl Step {
             Self::DocTests => "doc-tests",
             Self::Chart => "chart",
             Self::Docs => "docs",
+            Self::Features => "features",
             Self::Deps => "deps",
         }
     }
@@ -83,19 +88,20 @@ impl Step {
             Self::DocTests => "examples in documentation",
             Self::Chart => "the chart: lint, schemas of Kubernetes, policies, refusals",
             Self::Docs => "cargo doc, no warnings",
+            Self::Features => "cargo clippy, each feature of the sinks alone, no warnings",
             Self::Deps => "cargo deny: licences, advisories, sources",
         }
     }
 
     /// Whether it belongs to a `--fast` run.
     pub(crate) fn is_fast(self) -> bool {
-        !matches!(self, Self::DocTests | Self::Chart | Self::Docs | Self::Deps)
+        !matches!(self, Self::DocTests | Self::Chart | Self::Docs | Self::Features | Self::Deps)
     }
 
     /// The step without which this one cannot work: code that does not compile cannot be tested.
     pub(crate) fn needs(self) -> Option<Self> {
         match self {
-            Self::Tests | Self::DocTests | Self::Chart => Some(Self::Clippy),
+            Self::Tests | Self::DocTests | Self::Chart | Self::Features => Some(Self::Clippy),
             Self::Programs | Self::Format | Self::Repo | Self::Clippy | Self::Docs | Self::Deps => None,
         }
     }
@@ -105,7 +111,9 @@ impl Step {
         let ended = Ended::skipped(why);
         match self {
             Self::Tests | Self::DocTests | Self::Chart => ended.with_tests(Counts::default()),
-            Self::Programs | Self::Format | Self::Repo | Self::Clippy | Self::Docs | Self::Deps => ended,
+            Self::Programs | Self::Format | Self::Repo | Self::Clippy | Self::Docs | Self::Features | Self::Deps => {
+                ended
+            }
         }
     }
 
@@ -120,6 +128,7 @@ impl Step {
             Self::DocTests => testing::doc_tests(setup.checkout),
             Self::Chart => chart::run(setup),
             Self::Docs => docs::run(setup.checkout),
+            Self::Features => features::run(setup.checkout),
             Self::Deps => deps::run(setup.checkout),
         }
     }

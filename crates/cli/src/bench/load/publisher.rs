@@ -113,7 +113,7 @@ impl Publisher {
             };
             let link = &self.shared.job.link;
             let password = link.mqtt().read_password().map_err(|problem| problem.to_string())?;
-            let login = link.username.as_ref().map(|user| {
+            let login = link.login.username.as_ref().map(|user| {
                 v5::Login::new(user.clone(), password.map(|secret| secret.expose().to_owned()).unwrap_or_default())
             });
             // One ID for all its life: a broker that still holds the old connection ends it.

@@ -20,6 +20,7 @@ use super::histogram::{Latencies, Percentiles};
 use super::schedule::Schedule;
 use super::usage::Used;
 use super::work::Work;
+use crate::connect::LoginArgs;
 
 /// What a child is to be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,11 +37,7 @@ pub(crate) struct Link {
     pub(crate) profile: Profile,
     pub(crate) version: MqttVersion,
     pub(crate) qos: u8,
-    pub(crate) username: Option<String>,
-    pub(crate) password_file: Option<PathBuf>,
-    pub(crate) ca_file: Option<PathBuf>,
-    pub(crate) cert_file: Option<PathBuf>,
-    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) login: LoginArgs,
 }
 
 impl Link {
@@ -51,11 +48,7 @@ impl Link {
         mqtt.broker = self.profile;
         mqtt.version = self.version;
         mqtt.qos = QoS::from_level(self.qos).unwrap_or(QoS::AtLeastOnce);
-        mqtt.username.clone_from(&self.username);
-        mqtt.password_file.clone_from(&self.password_file);
-        mqtt.tls.ca_file.clone_from(&self.ca_file);
-        mqtt.tls.cert_file.clone_from(&self.cert_file);
-        mqtt.tls.key_file.clone_from(&self.key_file);
+        self.login.apply(&mut mqtt);
         // A measurement wants to know soon that there is no broker, and to be back soon after it restarts.
         mqtt.connect_timeout = Duration::from_secs(5);
         mqtt.startup_timeout = Duration::from_secs(10);

@@ -56,6 +56,19 @@ async fn letters_are_read_and_replayed_over_tls() {
     assert!(ran.err.contains("5 replayed"), "{}", ran.err);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_are_read_and_replayed_over_websocket() {
+    let config = MosquittoConfig { websockets: true, ..MosquittoConfig::default() };
+    let Some(broker) = start_with(config).await else { return };
+    let url = format!("ws://{}/mqtt", broker.websocket_addr().unwrap());
+    dead(&url, &["subscribe"]).await.good();
+    let mut peer = Peer::connect(broker.addr(), "peer").await;
+    peer.letters(&FIVE).await;
+    peer.listen().await;
+    let ran = dead(&url, &["replay", "1-5"]).await.good();
+    assert!(ran.err.contains("5 replayed"), "{}", ran.err);
+}
+
 /// Many letters and a window far below their number: Mosquitto hands out more than it should.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_letters_are_replayed_once_each() {

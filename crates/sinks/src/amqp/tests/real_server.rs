@@ -158,6 +158,7 @@ async fn every_case_of_the_conformance_suite_holds() {
     a_message_has_what_the_record_says(addr).await;
     a_message_that_is_too_large_makes_the_engine_halve(addr).await;
     many_equal_messages_are_each_given_back_once(addr).await;
+    writes_at_once_hear_of_their_own_messages_alone(addr).await;
     a_full_queue_is_waited_for(addr).await;
     what_was_confirmed_survives_a_killed_server(&mut server).await;
 }
@@ -193,6 +194,47 @@ async fn many_equal_messages_are_each_given_back_once(addr: SocketAddr) {
     let error = sink.write(&batch).await.unwrap_err();
     let indices: Vec<usize> = error.rejections().iter().map(|rejection| rejection.index).collect();
     assert_eq!(indices, (0..MANY).collect::<Vec<_>>());
+}
+
+/// The client hands a message that was given back to whichever is confirmed next on its channel.
+async fn writes_at_once_hear_of_their_own_messages_alone(addr: SocketAddr) {
+    const WRITERS: usize = 6;
+    const ROUNDS: usize = 40;
+    const EACH: usize = 20;
+    let queue = Queue::new(addr, FieldTable::default()).await;
+    let sink = queue.sink_with(|config| {
+        config.timeout = Duration::from_secs(60);
+        // Confirmed in no time, and so among those that are given back.
+        config.persistent = false;
+    });
+    // From now on there is a channel that writes could share.
+    sink.open().await.unwrap();
+    let writer = |writer: usize| {
+        let sink = Arc::clone(&sink);
+        async move {
+            let is_taken = writer.is_multiple_of(2);
+            let word = if is_taken { "all" } else { "nobody-takes-it" };
+            let expected: Vec<usize> = if is_taken { Vec::new() } else { (0..EACH).collect() };
+            for round in 0..ROUNDS {
+                let text = |number| format!("{writer}-{round}-{number}");
+                let record = |number| Record::new(text(number)).with_key("k").with_header("word", word);
+                let written = sink.write(&(0..EACH).map(record).collect::<Vec<_>>()).await;
+                let given_back = match &written {
+                    Ok(()) => Vec::new(),
+                    Err(error) if error.kind() == SinkErrorKind::Rejected => {
+                        error.rejections().iter().map(|rejection| rejection.index).collect()
+                    }
+                    Err(error) => panic!("{}: {}", text(0), report(error)),
+                };
+                assert_eq!(given_back, expected, "{}", text(0));
+            }
+        }
+    };
+    let writers: Vec<_> = (0..WRITERS).map(|number| tokio::spawn(writer(number))).collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(queue.read_all().await.len(), WRITERS / 2 * ROUNDS * EACH);
 }
 
 async fn a_full_queue_is_waited_for(addr: SocketAddr) {

@@ -1,11 +1,11 @@
 //! Compression of rotated files: what is there at the end, and what a crash leaves on the way.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use tidemill_core::Sink;
 use tidemill_testkit::sink_conformance::{Capabilities, Payloads, Seen, Target};
 use tokio::time::{Instant, sleep};
 
-use super::super::pack::pack_all;
+use super::super::pack::{Told, pack_all};
 use super::super::rotated::Names;
 use super::super::{Compression, File, RotateConfig};
 use super::{names, plain, read, records};
@@ -47,7 +47,7 @@ async fn until(what: &str, mut is_done: impl FnMut() -> bool) {
 }
 
 fn pass(path: &Path, compression: Compression) {
-    pack_all(&Names::of(path).unwrap(), compression, &AtomicBool::new(false));
+    pack_all(&Names::of(path).unwrap(), compression, &AtomicBool::new(false), &Told::default());
 }
 
 #[tokio::test]
@@ -144,6 +144,58 @@ async fn a_file_that_cannot_be_compressed_stays_and_the_sink_goes_on() {
     assert!(!rotated.exists());
 }
 
+/// What is logged meanwhile by this thread.
+fn logged(work: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap()
+}
+
+#[test]
+fn what_is_wrong_with_a_rotated_file_is_logged_once_until_it_changes() {
+    let dir = TempDir::new().unwrap();
+    let names = Names::of(&dir.path().join("out.txt")).unwrap();
+    let (first, second) = ("out.20260301T102030Z.txt", "out.20260301T102031Z.txt");
+    let obstacle = |rotated: &str| dir.path().join(format!("{rotated}.gz.tmp"));
+    let mut told = Told::default();
+    let mut pass = || logged(|| told = pack_all(&names, Compression::Gzip, &AtomicBool::new(false), &told));
+    fs::write(dir.path().join(first), "one\n").unwrap();
+    fs::create_dir(obstacle(first)).unwrap();
+    let said = pass();
+    assert!(said.contains("WARN") && said.contains(first), "{said}");
+    for _ in 0..3 {
+        assert_eq!(pass(), "");
+    }
+    // Another file is news, the first one is not.
+    fs::write(dir.path().join(second), "two\n").unwrap();
+    fs::create_dir(obstacle(second)).unwrap();
+    let said = pass();
+    assert!(said.contains(second) && !said.contains(first), "{said}");
+    // So is another reason. This one holds for administrators, too.
+    fs::remove_dir(obstacle(first)).unwrap();
+    fs::create_dir(dir.path().join(format!("{first}.gz"))).unwrap();
+    let said = pass();
+    assert!(said.contains(first) && !said.contains(second), "{said}");
+    assert_eq!(pass(), "");
+    // A folder that cannot be read.
+    fs::remove_dir_all(dir.path()).unwrap();
+    assert!(pass().contains("could not list rotated files"));
+    assert_eq!(pass(), "");
+}
+
 #[test]
 fn a_file_that_another_worker_compresses_is_left_to_it() {
     let dir = TempDir::new().unwrap();
@@ -151,7 +203,7 @@ fn a_file_that_another_worker_compresses_is_left_to_it() {
     fs::write(&rotated, "one\n").unwrap();
     let other = fs::File::open(&rotated).unwrap();
     other.lock().unwrap();
-    pass(&dir.path().join("out.txt"), Compression::Zstd);
+    assert_eq!(logged(|| pass(&dir.path().join("out.txt"), Compression::Zstd)), "", "that is nothing unusual");
     assert_eq!(names(dir.path()), ["out.20260301T102030Z.txt"]);
 }
 
@@ -161,7 +213,7 @@ fn a_pass_that_is_stopped_leaves_the_plain_file_alone() {
     let rotated = dir.path().join("out.20260301T102030Z.txt");
     fs::write(&rotated, "one\n").unwrap();
     let names_of = Names::of(&dir.path().join("out.txt")).unwrap();
-    pack_all(&names_of, Compression::Gzip, &AtomicBool::new(true));
+    pack_all(&names_of, Compression::Gzip, &AtomicBool::new(true), &Told::default());
     assert_eq!(names(dir.path()), ["out.20260301T102030Z.txt"]);
 }
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use tidemill_core::SinkError;
 
 use super::super::error::Problem;
-use crate::Template;
+use crate::ColumnSource;
+use crate::template::is_pointer;
 
 /// Settings of Parquet objects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,11 +29,11 @@ pub struct ParquetConfig {
 impl Default for ParquetConfig {
     fn default() -> Self {
         let columns = vec![
-            ParquetColumn::new("topic", ParquetType::String, ParquetSource::Topic),
-            ParquetColumn::new("key", ParquetType::Binary, ParquetSource::Key),
-            ParquetColumn::new("time", ParquetType::Timestamp, ParquetSource::Time),
-            ParquetColumn::new("idempotency_key", ParquetType::String, ParquetSource::IdempotencyKey),
-            ParquetColumn::new("payload", ParquetType::Binary, ParquetSource::Payload),
+            ParquetColumn::new("topic", ParquetType::String, ColumnSource::Topic),
+            ParquetColumn::new("key", ParquetType::Binary, ColumnSource::Key),
+            ParquetColumn::new("time", ParquetType::Timestamp, ColumnSource::Time),
+            ParquetColumn::new("idempotency_key", ParquetType::String, ColumnSource::IdempotencyKey),
+            ParquetColumn::new("payload", ParquetType::Binary, ColumnSource::Payload),
         ];
         Self { columns, compression: ParquetCompression::default(), mismatch_as_null: false }
     }
@@ -70,21 +71,22 @@ pub struct ParquetColumn {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: ParquetType,
-    /// Where its values come from.
-    pub from: ParquetSource,
+    /// Where its values come from. The text of a template is absent when it is empty, so give an empty fallback,
+    /// `{line|}`, to what may be missing.
+    pub from: ColumnSource,
 }
 
 impl ParquetColumn {
     /// A column of this name and type, with values from there.
     #[must_use]
-    pub fn new(name: impl Into<String>, kind: ParquetType, from: ParquetSource) -> Self {
+    pub fn new(name: impl Into<String>, kind: ParquetType, from: ColumnSource) -> Self {
         Self { name: name.into(), kind, from }
     }
 
     /// A column of this name and type, with values from the JSON payload by this pointer, such as `/reading/celsius`.
     #[must_use]
     pub fn field(name: impl Into<String>, kind: ParquetType, pointer: impl Into<String>) -> Self {
-        Self::new(name, kind, ParquetSource::Field(pointer.into()))
+        Self::new(name, kind, ColumnSource::Field(pointer.into()))
     }
 }
 
@@ -107,30 +109,6 @@ pub enum ParquetType {
     TimestampMillis,
     /// Bytes. Of JSON: a string's text, anything else as JSON.
     Binary,
-}
-
-/// Where the values of a column come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ParquetSource {
-    /// The payload, as it is.
-    Payload,
-    /// The key.
-    Key,
-    /// The topic.
-    Topic,
-    /// The record's time.
-    Time,
-    /// The idempotency key, by which readers tell repeated records.
-    IdempotencyKey,
-    /// The MIME type.
-    ContentType,
-    /// A value of the JSON payload, by JSON pointer; absent when it is null or not there.
-    Field(String),
-    /// A template such as `{line}` or `{header:unit}`; text. Absent when it is empty, so give an empty fallback,
-    /// `{line|}`, to what may be missing.
-    Template(Template),
 }
 
 /// How pages are compressed.
@@ -162,11 +140,14 @@ pub(in super::super) fn check(config: &ParquetConfig) -> Result<(), SinkError> {
             ));
         }
         match (&column.from, column.kind) {
-            (ParquetSource::Field(pointer), _) if !pointer.is_empty() && !pointer.starts_with('/') => {
+            (ColumnSource::Field(pointer), _) if !is_pointer(pointer) => {
                 return wrong(format!("column {name:?}: a JSON pointer begins with a slash, as in /reading/celsius"));
             }
-            (ParquetSource::Time, kind) if !matches!(kind, ParquetType::Timestamp | ParquetType::String) => {
+            (ColumnSource::Time, kind) if !matches!(kind, ParquetType::Timestamp | ParquetType::String) => {
                 return wrong(format!("column {name:?}: the record's time is a timestamp or a string"));
+            }
+            (ColumnSource::Headers, kind) if !matches!(kind, ParquetType::String | ParquetType::Binary) => {
+                return wrong(format!("column {name:?}: the headers are a string or bytes"));
             }
             _ => {}
         }

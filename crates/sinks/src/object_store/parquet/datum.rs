@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
-use serde_json::Value;
-use tidemill_core::topic::TopicName;
+use serde_json::Value as Json;
 
-use super::config::{ParquetColumn, ParquetSource, ParquetType};
-use crate::{Escape, Fields};
+use super::config::{ParquetColumn, ParquetType};
+use crate::columns::{Value, timestamp};
+use crate::{ColumnSource, Fields};
 
 /// A value of a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,15 +22,6 @@ pub(super) enum Datum<'a> {
     Bytes(Cow<'a, [u8]>),
 }
 
-/// What a record has, before it is known which type is wanted.
-enum Found<'a> {
-    Absent,
-    Text(Cow<'a, str>),
-    Bytes(&'a [u8]),
-    Json(&'a Value),
-    Time(SystemTime),
-}
-
 /// The value, or why there is none that fits. With `mismatch_as_null` one of another type is null; what cannot even be
 /// looked for is an error in any case.
 pub(super) fn datum<'a>(
@@ -39,50 +30,25 @@ pub(super) fn datum<'a>(
     mismatch_as_null: bool,
 ) -> Result<Datum<'a>, String> {
     let wrong = |what: &dyn std::fmt::Display| format!("column {:?}: {what}", column.name);
-    let found = find(&column.from, fields).map_err(|what| wrong(&what))?;
-    if matches!(found, Found::Absent) {
-        return Ok(Datum::Null);
-    }
-    match fit(column.kind, found) {
+    match fit(column, column.from.value(fields).map_err(|what| wrong(&what))?) {
         Some(datum) => Ok(datum),
         None if mismatch_as_null => Ok(Datum::Null),
         None => Err(wrong(&format_args!("the value is no {}", word(column.kind)))),
     }
 }
 
-fn find<'a>(source: &'a ParquetSource, fields: &'a Fields<'_>) -> Result<Found<'a>, Cow<'static, str>> {
-    let record = fields.record();
-    Ok(match source {
-        ParquetSource::Payload => Found::Bytes(&record.payload),
-        ParquetSource::Key => record.key.as_ref().map_or(Found::Absent, |key| Found::Bytes(key)),
-        ParquetSource::Topic => text(record.topic.as_ref().map(TopicName::as_str)),
-        ParquetSource::Time => record.time.map_or(Found::Absent, Found::Time),
-        ParquetSource::IdempotencyKey => text(record.idempotency_key.as_deref()),
-        ParquetSource::ContentType => text(record.content_type.as_deref()),
-        ParquetSource::Field(pointer) => match fields.get(pointer).ok_or("the payload is not JSON")? {
-            None | Some(Value::Null) => Found::Absent,
-            Some(value) => Found::Json(value),
-        },
-        ParquetSource::Template(template) => {
-            let mut rendered = String::new();
-            template.render_into(&mut rendered, fields, Escape::None).map_err(|error| error.to_string())?;
-            if rendered.is_empty() { Found::Absent } else { Found::Text(Cow::Owned(rendered)) }
-        }
-    })
-}
-
-fn text(text: Option<&str>) -> Found<'_> {
-    text.map_or(Found::Absent, |text| Found::Text(Cow::Borrowed(text)))
-}
-
-fn fit(kind: ParquetType, found: Found<'_>) -> Option<Datum<'_>> {
-    match found {
-        Found::Absent => Some(Datum::Null),
-        Found::Bytes(bytes) if kind == ParquetType::Binary => Some(Datum::Bytes(Cow::Borrowed(bytes))),
-        Found::Bytes(bytes) => of_text(kind, Cow::Borrowed(std::str::from_utf8(bytes).ok()?)),
-        Found::Text(text) => of_text(kind, text),
-        Found::Json(value) => of_json(kind, value),
-        Found::Time(time) => of_time(kind, time),
+fn fit<'a>(column: &ParquetColumn, value: Value<'a>) -> Option<Datum<'a>> {
+    let kind = column.kind;
+    match value {
+        Value::Null => Some(Datum::Null),
+        Value::Text(text) if text.is_empty() && matches!(column.from, ColumnSource::Template(_)) => Some(Datum::Null),
+        Value::Text(text) => of_text(kind, text),
+        Value::Bytes(bytes) if kind == ParquetType::Binary => Some(Datum::Bytes(Cow::Borrowed(bytes))),
+        Value::Bytes(bytes) => of_text(kind, Cow::Borrowed(std::str::from_utf8(bytes).ok()?)),
+        Value::Json(Cow::Borrowed(value)) => of_json(kind, value),
+        // The headers.
+        Value::Json(Cow::Owned(value)) => of_text(kind, Cow::Owned(value.to_string())),
+        Value::Time(time) => of_time(kind, time),
     }
 }
 
@@ -101,9 +67,9 @@ fn of_text(kind: ParquetType, text: Cow<'_, str>) -> Option<Datum<'_>> {
     })
 }
 
-fn of_json(kind: ParquetType, value: &Value) -> Option<Datum<'_>> {
+fn of_json(kind: ParquetType, value: &Json) -> Option<Datum<'_>> {
     match (kind, value) {
-        (ParquetType::String | ParquetType::Binary | ParquetType::Timestamp, Value::String(text)) => {
+        (ParquetType::String | ParquetType::Binary | ParquetType::Timestamp, Json::String(text)) => {
             of_text(kind, Cow::Borrowed(text))
         }
         (ParquetType::String | ParquetType::Binary, _) => of_text(kind, Cow::Owned(value.to_string())),
@@ -124,7 +90,7 @@ fn of_time(kind: ParquetType, time: SystemTime) -> Option<Datum<'static>> {
             };
             Some(Datum::Micros(micros))
         }
-        ParquetType::String => Some(Datum::Text(Cow::Owned(Timestamp::try_from(time).ok()?.to_string()))),
+        ParquetType::String => Some(Datum::Text(Cow::Owned(timestamp(time).ok()?.to_string()))),
         _ => None,
     }
 }

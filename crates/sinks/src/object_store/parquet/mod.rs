@@ -17,5 +17,5 @@ mod tests;
 mod write;
 
 pub(super) use config::check;
-pub use config::{ParquetColumn, ParquetCompression, ParquetConfig, ParquetSource, ParquetType};
+pub use config::{ParquetColumn, ParquetCompression, ParquetConfig, ParquetType};
 pub(super) use write::object;

@@ -14,7 +14,7 @@ use super::super::partition::Partition;
 use super::config::check;
 use super::datum::{Datum, datum};
 use super::*;
-use crate::{Fields, Template};
+use crate::{ColumnSource, Fields, Template};
 
 fn json(kind: ParquetType, value: &str) -> Option<String> {
     let record = Record::new(format!(r#"{{"v":{value}}}"#));
@@ -24,7 +24,7 @@ fn json(kind: ParquetType, value: &str) -> Option<String> {
 
 fn text(kind: ParquetType, value: &str) -> Option<String> {
     let record = Record::new("x").with_header("v", value);
-    let column = ParquetColumn::new("v", kind, ParquetSource::Template(Template::new("{header:v|}").unwrap()));
+    let column = ParquetColumn::new("v", kind, ColumnSource::Template(Template::new("{header:v|}").unwrap()));
     datum(&column, &Fields::new(&record), false).ok().map(|datum| format!("{datum:?}"))
 }
 
@@ -61,10 +61,22 @@ fn what_is_absent_is_null_and_what_is_no_json_is_refused() {
 }
 
 #[test]
+fn headers_are_an_object_in_text_or_bytes() {
+    let record = Record::new("x").with_header("unit", "C").with_header("unit", "K");
+    for (kind, found) in [
+        (ParquetType::String, Datum::Text(r#"{"unit":"K"}"#.into())),
+        (ParquetType::Binary, Datum::Bytes(br#"{"unit":"K"}"#.into())),
+    ] {
+        let column = ParquetColumn::new("headers", kind, ColumnSource::Headers);
+        assert_eq!(datum(&column, &Fields::new(&record), false), Ok(found));
+    }
+}
+
+#[test]
 fn a_refused_row_leaves_nothing_behind_and_null_is_for_those_who_want_it() {
     let columns = || {
         [
-            ParquetColumn::new("at", ParquetType::Timestamp, ParquetSource::Time),
+            ParquetColumn::new("at", ParquetType::Timestamp, ColumnSource::Time),
             ParquetColumn::field("celsius", ParquetType::Double, "/celsius"),
             ParquetColumn::field("count", ParquetType::Int64, "/count"),
         ]
@@ -97,7 +109,7 @@ fn a_refused_row_leaves_nothing_behind_and_null_is_for_those_who_want_it() {
 
 #[test]
 fn null_stands_for_a_value_of_another_type_and_for_nothing_else() {
-    let header = ParquetSource::Template(Template::new("{header:n}").unwrap());
+    let header = ColumnSource::Template(Template::new("{header:n}").unwrap());
     let columns =
         [ParquetColumn::field("v", ParquetType::Double, "/v"), ParquetColumn::new("n", ParquetType::Int64, header)];
     let batch = [
@@ -123,7 +135,10 @@ fn mistakes_in_columns_are_named() {
     assert!(text(vec![a(), a()]).contains("that of another column"));
     assert!(text(vec![ParquetColumn::field("a", ParquetType::Int64, "a")]).contains("begins with a slash"));
     assert!(
-        text(vec![ParquetColumn::new("a", ParquetType::Bool, ParquetSource::Time)]).contains("a timestamp or a string")
+        text(vec![ParquetColumn::new("a", ParquetType::Bool, ColumnSource::Time)]).contains("a timestamp or a string")
     );
+    let headers = |kind| vec![ParquetColumn::new("a", kind, ColumnSource::Headers)];
+    assert!(text(headers(ParquetType::Int64)).contains("a string or bytes"));
+    check(&ParquetConfig::new(headers(ParquetType::String))).unwrap();
     check(&ParquetConfig::default()).unwrap();
 }

@@ -222,12 +222,12 @@ mod s3 {
     #[cfg(feature = "parquet")]
     mod parquet {
         use super::{Bucket, ObjectFormat};
-        use crate::{ParquetColumn, ParquetConfig, ParquetSource, ParquetType};
+        use crate::{ColumnSource, ParquetColumn, ParquetConfig, ParquetType};
 
         fn columns() -> ObjectFormat {
             let columns = [
-                ParquetColumn::new("payload", ParquetType::Binary, ParquetSource::Payload),
-                ParquetColumn::new("key", ParquetType::Binary, ParquetSource::Key),
+                ParquetColumn::new("payload", ParquetType::Binary, ColumnSource::Payload),
+                ParquetColumn::new("key", ParquetType::Binary, ColumnSource::Key),
                 ParquetColumn::field("number", ParquetType::Int64, "/number"),
             ];
             ParquetConfig::new(columns).into()

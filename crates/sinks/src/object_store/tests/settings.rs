@@ -62,8 +62,44 @@ async fn an_error_shows_no_one_who_logs_in_with_the_url() {
     assert!(said.contains("s3://***@lake/readings") && !said.contains("s3cret"), "{said}");
 }
 
+#[cfg(feature = "s3")]
+#[tokio::test]
+async fn neither_settings_nor_errors_show_who_logs_in_at_a_proxy() {
+    for proxy in [
+        "http://user:s3cret@127.0.0.1:1",
+        "user:s3cret@127.0.0.1:1",
+        "//user:s3cret@127.0.0.1:1",
+        "user:s3cret@127.0.0.1:99999",
+        "x://user:s3cret@127.0.0.1:1",
+        "user:s3 cret@[",
+    ] {
+        let base = ObjectStoreConfig::new("s3://lake/readings")
+            .option("aws_endpoint", "http://127.0.0.1:1")
+            .option("aws_allow_http", "true")
+            .option("aws_region", "us-east-1")
+            .option("aws_access_key_id", "a")
+            .secret_option("aws_secret_access_key", crate::Secret::Text("b".into()));
+        let as_secret = base.clone().secret_option("proxy_url", crate::Secret::Text(proxy.into()));
+        for config in [base.option("proxy_url", proxy), as_secret] {
+            let settings = format!("{config:?} {}", serde_json::to_string(&config).unwrap());
+            let error = ObjectStore::new(config).open().await.unwrap_err();
+            let said = format!("{settings} {error:?} {}", tidemill_core::report(&error));
+            assert!(!said.contains("s3cret") && !said.contains("cret@"), "{said}");
+        }
+    }
+}
+
 #[test]
-fn what_a_store_says_is_shown_without_parameters() {
+fn what_a_store_says_is_shown_without_credentials_and_parameters() {
+    let said = format!("{}no answer from http://user:s3cret@h/p", "long ".repeat(55));
+    assert!(!detail(&said).contains("s3cret"), "{}", detail(&said));
+    for (said, seen) in [
+        ("error for url (http://user:s3cret@h:1/p): no route", "error for url (http://***@h:1/p): no route"),
+        ("\"user:s3cret@h:1\" is no URL", "\"***@h:1\" is no URL"),
+    ] {
+        assert_eq!(detail(said), seen);
+    }
+
     let said = "Error performing PUT https://x.blob.core.windows.net/c/o?sig=s3cret&se=1 in 2s (https://h/?t=s3cret)";
     let shown = detail(said);
     assert!(!shown.contains("s3cret") && shown.contains("/c/o in 2s (https://h/)"), "{shown}");
