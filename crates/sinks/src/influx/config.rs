@@ -92,6 +92,21 @@ impl InfluxConfig {
         self
     }
 
+    /// All JSON pointers, with what asks for them.
+    pub(super) fn pointers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let of_time = match &self.time {
+            InfluxTime::Record => None,
+            InfluxTime::Rfc3339(pointer) | InfluxTime::Seconds(pointer) | InfluxTime::Milliseconds(pointer) => {
+                Some(("time", pointer.as_str()))
+            }
+        };
+        let of_fields = self.fields.iter().filter_map(|(name, field)| match field {
+            InfluxField::Field(pointer) | InfluxField::Integer(pointer) => Some((name.as_str(), pointer.as_str())),
+            InfluxField::Text(_) | InfluxField::Payload => None,
+        });
+        of_fields.chain(of_time)
+    }
+
     /// Adds a field.
     #[must_use]
     pub fn field(mut self, name: impl Into<String>, value: InfluxField) -> Self {

@@ -13,6 +13,7 @@ use super::error::InfluxError;
 use super::point;
 use crate::http_client::{Answer, Limits, Reach, Server, gzip};
 use crate::kept::{Kept, blocking};
+use crate::template::is_pointer;
 use crate::written;
 
 /// Writes records as points in line protocol, a batch by one request.
@@ -76,6 +77,11 @@ impl Setup {
         }
         if let Some(name) = config.tags.keys().chain(config.fields.keys()).find(|name| name.is_empty()) {
             return Err(format!("{name:?} is no name of a tag or field: give it one"));
+        }
+        if let Some((what, pointer)) = config.pointers().find(|(_, pointer)| !is_pointer(pointer)) {
+            return Err(format!(
+                "{what}: {pointer:?} is no JSON pointer: begin it with a slash, as in /reading/celsius"
+            ));
         }
         let authorization = match &config.token {
             Some(token) => {

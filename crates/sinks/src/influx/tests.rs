@@ -6,9 +6,9 @@ mod real_server;
 
 use std::time::{Duration, SystemTime};
 
-use tidemill_core::Record;
+use tidemill_core::{Record, Sink};
 
-use super::{InfluxApi, InfluxConfig, InfluxField, InfluxPrecision, InfluxTime, point};
+use super::{Influx, InfluxApi, InfluxConfig, InfluxField, InfluxPrecision, InfluxTime, point};
 use crate::Template;
 
 fn template(text: &str) -> Template {
@@ -76,5 +76,18 @@ fn a_record_that_is_no_point_is_refused_without_its_content() {
     ] {
         let error = line(config, &record).unwrap_err();
         assert!(error.contains(reason) && !error.contains("s3cret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_pointer_without_its_slash_is_refused_when_the_sink_opens() {
+    let good = || InfluxField::Field("/celsius".to_owned());
+    let field = config().field("celsius", InfluxField::Field("celsius".to_owned()));
+    let whole = config().field("n", InfluxField::Integer("n".to_owned()));
+    let time = config().field("celsius", good()).time(InfluxTime::Seconds("at".to_owned()));
+    for (config, named) in [(field, "celsius"), (whole, "n"), (time, "time")] {
+        let error = Influx::new(config).open().await.unwrap_err();
+        let text = tidemill_core::report(&error);
+        assert!(text.contains(&format!("{named}: ")) && text.contains("begin it with a slash"), "{text}");
     }
 }

@@ -32,7 +32,13 @@ use tidemill_core::Record;
 pub use error::{RenderError, RenderErrorKind, TemplateError, TemplateErrorKind};
 pub use escape::Escape;
 pub use fields::Fields;
-#[cfg(any(feature = "clickhouse", feature = "csv", feature = "parquet", feature = "postgres"))]
+#[cfg(any(
+    feature = "clickhouse",
+    feature = "csv",
+    feature = "influx",
+    feature = "parquet",
+    feature = "postgres"
+))]
 pub(crate) use fields::is_pointer;
 pub use identifier::{Identifier, IdentifierError};
 
