@@ -21,6 +21,7 @@ pub mod dedup;
 mod dispatch;
 mod error;
 mod exit;
+mod guard;
 mod idempotency;
 #[doc(hidden)]
 pub mod internals;

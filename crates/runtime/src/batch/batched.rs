@@ -3,19 +3,17 @@
 //! INVARIANT: every attempt that waits for its result gets exactly one, its own, unless it gives up first. A batch ends
 //! with its handler, or when nobody waits for it any more.
 
-use std::any::Any;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
 use tidemill_core::{BoxError, Context, Event, Handler, HandlerError, HandlerResult};
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::gathering::{Begun, Entry, Gathering, Reply};
 use super::{BatchHandler, BatchItem, BatchSettings};
+use crate::guard::{guarded, panicked};
 
 /// A [`BatchHandler`] as a handler: gathers the attempts of all instances into batches.
 ///
@@ -121,7 +119,7 @@ async fn run(handler: Arc<dyn BatchHandler>, gathering: Arc<Gathering>, begun: B
         replies.push(Some(reply));
     }
     let handled = {
-        let handling = AssertUnwindSafe(handler.handle(&mut batch)).catch_unwind();
+        let handling = guarded(async { handler.handle(&mut batch).await });
         tokio::select! {
             biased;
             handled = handling => handled,
@@ -131,7 +129,7 @@ async fn run(handler: Arc<dyn BatchHandler>, gathering: Arc<Gathering>, begun: B
     let results: Box<dyn Iterator<Item = HandlerResult> + Send> = match handled {
         Ok(results) => Box::new(assign(results, batch.len())),
         Err(panic) => {
-            let text = format!("the batch handler panicked: {}", panic_message(&*panic));
+            let text = panicked("the batch handler", &*panic);
             Box::new(std::iter::repeat_with(move || Err(HandlerError::retry(text.clone()))))
         }
     };
@@ -163,10 +161,4 @@ fn assign(results: Vec<HandlerResult>, events: usize) -> impl Iterator<Item = Ha
         Err(HandlerError::retry(text))
     };
     results.into_iter().chain(std::iter::repeat_with(missing)).take(events)
-}
-
-/// What a panic said, as far as it was text.
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&'static str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tidemill_core::{BoxError, Event};
 use tokio::time::timeout;
 use tracing::error;
 
 use super::breaker::Breaker;
 use super::{DedupKey, DedupStore, IdempotencyKey};
+use crate::guard::{guarded, panic_message};
 
 /// How long a store may take to answer. A local server takes a thousandth of it.
 const LIMIT: Duration = Duration::from_millis(500);
@@ -139,7 +139,7 @@ impl Dedup {
     ///
     /// Cancel-safe: it changes nothing but counters.
     pub async fn ask(&self, key: DedupKey) -> Check {
-        self.answered(key, &self.limited(self.store.contains(&key)).await)
+        self.answered(key, &self.limited(async { self.store.contains(&key).await }).await)
     }
 
     /// Remembers the key of an event that was handled. ORDER: call it after every record of the event was written, and
@@ -151,7 +151,7 @@ impl Dedup {
     pub async fn confirm(&self, key: DedupKey) {
         if self.breaker.may_ask(self.limit) {
             if !self.try_confirm(key) {
-                self.inserted(&self.limited(self.store.insert(&key)).await);
+                self.inserted(&self.limited(async { self.store.insert(&key).await }).await);
             }
         } else {
             self.counters.unconfirmed.fetch_add(1, Ordering::Relaxed);
@@ -200,7 +200,7 @@ impl Dedup {
     }
 
     async fn limited<T>(&self, work: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
-        match timeout(self.limit, AssertUnwindSafe(work).catch_unwind()).await {
+        match timeout(self.limit, guarded(work)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(panic)) => Err(panicked(&*panic)),
             Err(_) => Err(format!("no answer within {:?}", self.limit).into()),
@@ -263,7 +263,5 @@ pub struct DedupStats {
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> BoxError {
-    let text = panic.downcast_ref::<&'static str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panicked: {}", text.unwrap_or("no message")).into()
+    format!("panicked: {}", panic_message(panic)).into()
 }

@@ -1,7 +1,6 @@
 //! One attempt: the handler's future with the event and the context that it borrows, in a place that is used again for
 //! the next event. A panic is caught and is a failed attempt.
 
-use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -20,6 +19,7 @@ use tokio::time::{Sleep, sleep};
 use super::cut::Cut;
 use super::lanes::LaneKey;
 use super::route::RouteRuntime;
+use crate::guard::panicked;
 
 /// What an attempt works on. In a box of its own that is used again for the next event, so that it is written once and
 /// never moved.
@@ -160,19 +160,27 @@ impl Future for Slot {
 async fn attempt(mut work: Box<Work>) -> Attempted {
     let Work { event, cx, route, cut, lane } = &mut *work;
     let event = &*event;
-    let handling = AssertUnwindSafe(route.handler.handle(event, cx)).catch_unwind();
-    let result = {
-        let mut limited = Limited { handling, event, route, timer: None, cut, lane: *lane, waited: false };
-        match (&mut limited).await {
-            Some(Ok(result)) => result,
-            Some(Err(panic)) => Err(HandlerError::retry(format!("the handler panicked: {}", panic_message(&*panic)))),
-            None => {
-                // What it held is dropped here, by code of the user's too.
-                let dropped = catch_unwind(AssertUnwindSafe(|| drop(limited)));
-                let end = if dropped.is_ok() { "was cut" } else { "panicked when it was cut" };
-                Err(HandlerError::retry(format!("the handler took too long and {end}")))
+    let handler = &route.handler;
+    // A handler that is written by hand may panic before it returns its future.
+    let result = match catch_unwind(AssertUnwindSafe(move || {
+        let cx = cx;
+        handler.handle(event, cx)
+    })) {
+        Ok(handling) => {
+            let handling = AssertUnwindSafe(handling).catch_unwind();
+            let mut limited = Limited { handling, event, route, timer: None, cut, lane: *lane, waited: false };
+            match (&mut limited).await {
+                Some(Ok(result)) => result,
+                Some(Err(panic)) => Err(HandlerError::retry(panicked("the handler", &*panic))),
+                None => {
+                    // What it held is dropped here, by code of the user's too.
+                    let dropped = catch_unwind(AssertUnwindSafe(|| drop(limited)));
+                    let end = if dropped.is_ok() { "was cut" } else { "panicked when it was cut" };
+                    Err(HandlerError::retry(format!("the handler took too long and {end}")))
+                }
             }
         }
+        Err(panic) => Err(HandlerError::retry(panicked("the handler", &*panic))),
     };
     Attempted { result, work }
 }
@@ -206,13 +214,4 @@ impl<F: Future + Unpin> Future for Limited<'_, F> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
         timer.as_mut().poll(cx).map(|()| None)
     }
-}
-
-/// What a panic said, as far as it was text.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }

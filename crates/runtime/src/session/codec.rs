@@ -25,9 +25,19 @@ const PUBACK: u8 = 0x40;
 pub(crate) enum Incoming {
     ConnAck(ConnAck),
     Publish(Publish),
-    PubAck { pkid: u16, reason: Reason },
-    SubAck { pkid: u16, reasons: Vec<Reason> },
-    UnsubAck { pkid: u16 },
+    PubAck {
+        pkid: u16,
+        reason: Reason,
+    },
+    SubAck {
+        pkid: u16,
+        reasons: Vec<Reason>,
+    },
+    /// MQTT 3.1.1 gives no reasons.
+    UnsubAck {
+        pkid: u16,
+        reasons: Vec<Reason>,
+    },
     PingResp,
     Disconnect(Disconnect),
 }
@@ -241,7 +251,9 @@ fn decode_v5(buffer: &mut BytesMut, header: usize, length: usize) -> Result<Inco
         v5::Packet::SubAck(ack) => {
             Incoming::SubAck { pkid: ack.pkid, reasons: ack.return_codes.into_iter().map(suback_reason).collect() }
         }
-        v5::Packet::UnsubAck(ack) => Incoming::UnsubAck { pkid: ack.pkid },
+        v5::Packet::UnsubAck(ack) => {
+            Incoming::UnsubAck { pkid: ack.pkid, reasons: ack.reasons.into_iter().map(unsuback_reason).collect() }
+        }
         v5::Packet::Disconnect(disconnect) => {
             let (reason_text, server_reference) =
                 disconnect.properties.map_or((None, None), |p| (p.reason_string, p.server_reference));
@@ -278,7 +290,7 @@ fn decode_v311(buffer: &mut BytesMut, length: usize) -> Result<Incoming, DecodeE
                 })
                 .collect(),
         },
-        v4::Packet::UnsubAck(ack) => Incoming::UnsubAck { pkid: ack.pkid },
+        v4::Packet::UnsubAck(ack) => Incoming::UnsubAck { pkid: ack.pkid, reasons: Vec::new() },
         _ => return Err(DecodeError::Unexpected { packet: packet_name(first) }),
     })
 }
@@ -427,6 +439,19 @@ fn suback_reason(reason: v5::SubscribeReasonCode) -> Reason {
         R::SharedSubscriptionsNotSupported => 0x9E,
         R::SubscriptionIdNotSupported => 0xA1,
         R::WildcardSubscriptionsNotSupported => 0xA2,
+    })
+}
+
+fn unsuback_reason(reason: v5::UnsubAckReason) -> Reason {
+    use v5::UnsubAckReason as R;
+    Reason::from_code(match reason {
+        R::Success => 0x00,
+        R::NoSubscriptionExisted => 0x11,
+        R::UnspecifiedError => 0x80,
+        R::ImplementationSpecificError => 0x83,
+        R::NotAuthorized => 0x87,
+        R::TopicFilterInvalid => 0x8F,
+        R::PacketIdentifierInUse => 0x91,
     })
 }
 

@@ -2,7 +2,8 @@
 //! nothing more, say goodbye.
 //!
 //! INVARIANT (G7): DISCONNECT is written only when everything that was received is acknowledged, and, unless the session
-//! is to be taken up again, when a ping has shown that nothing more is on its way.
+//! is to be taken up again or the broker refuses to end a subscription, when a ping has shown that nothing more is on its
+//! way.
 
 use super::error::SessionError;
 use super::handshake::{write_disconnect, write_disconnect_for_good};
@@ -23,6 +24,9 @@ pub(super) enum Leaving {
     Barrier,
     /// Finishing what was received and reading nothing more: the broker keeps the rest, and the subscriptions.
     Pausing,
+    /// The same after a refused UNSUBSCRIBE, because events might come without end: DISCONNECT releases the rest,
+    /// unacknowledged.
+    CuttingOff,
     /// DISCONNECT is written.
     Goodbye,
 }
@@ -44,9 +48,24 @@ impl Running<'_> {
         self.reconcile(turn)
     }
 
+    /// Nothing is left to unsubscribe.
+    pub(super) fn unsubscribed(&mut self, turn: &mut Turn) {
+        turn.leaving = if turn.subscriptions.is_any_refused() {
+            self.stopped_reading = true;
+            Leaving::CuttingOff
+        } else {
+            Leaving::Draining
+        };
+    }
+
+    /// Whether everything that was taken in was finished and acknowledged.
+    fn is_finished(&self) -> bool {
+        self.window.occupied() == 0 && self.released.events == 0
+    }
+
     /// Whether everything that came was finished and acknowledged, and nothing waits to be decoded or sent.
     fn is_idle(&self, turn: &Turn) -> bool {
-        self.window.occupied() == 0 && self.released.events == 0 && self.outgoing.is_idle() && !turn.undecoded
+        self.is_finished() && self.outgoing.is_idle() && !turn.undecoded
     }
 
     /// Goes when everything is finished, if the place is still to be kept; otherwise it begins to leave anew. Before
@@ -55,8 +74,7 @@ impl Running<'_> {
         if turn.leaving != Leaving::Pausing {
             return Ok(());
         }
-        let finished = self.window.occupied() == 0 && self.released.events == 0;
-        if finished && self.parting.conclude(Parting::KeepPlace) {
+        if self.is_finished() && self.parting.conclude(Parting::KeepPlace) {
             write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output);
             turn.leaving = Leaving::Goodbye;
         } else if self.parting.get() != Parting::KeepPlace {
@@ -72,15 +90,19 @@ impl Running<'_> {
                 turn.clocks.ping(&mut self.wire.output);
                 turn.leaving = Leaving::Barrier;
             }
-            Leaving::Barrier if !turn.clocks.awaits_answer() && self.is_idle(turn) => {
-                if self.outlives {
-                    write_disconnect_for_good(self.settings.version, &mut self.wire.output);
-                } else {
-                    write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output);
-                }
-                turn.leaving = Leaving::Goodbye;
-            }
+            Leaving::Barrier if !turn.clocks.awaits_answer() && self.is_idle(turn) => self.say_goodbye(turn),
+            Leaving::CuttingOff if self.is_finished() => self.say_goodbye(turn),
             _ => {}
         }
+    }
+
+    /// Writes the DISCONNECT, which ends the session on the broker too.
+    fn say_goodbye(&mut self, turn: &mut Turn) {
+        if self.outlives {
+            write_disconnect_for_good(self.settings.version, &mut self.wire.output);
+        } else {
+            write_disconnect(self.settings.version, Reason::SUCCESS, &mut self.wire.output);
+        }
+        turn.leaving = Leaving::Goodbye;
     }
 }

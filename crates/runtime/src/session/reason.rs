@@ -1,4 +1,4 @@
-//! Reason codes of CONNACK, SUBACK, PUBACK and DISCONNECT: one table with the spec's names and what each means for
+//! Reason codes of CONNACK, SUBACK, UNSUBACK, PUBACK and DISCONNECT: one table with the spec's names and what each means for
 //! the connection. MQTT 3.1.1's few codes are translated into it, so that the rest of the runtime knows one set.
 
 use std::fmt;

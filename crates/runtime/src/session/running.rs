@@ -372,8 +372,13 @@ impl Running<'_> {
                     .map_err(|error| (error, Reason::UNSPECIFIED))?;
                 self.reconcile(turn).map_err(|error| (error, Reason::UNSPECIFIED))
             }
-            Incoming::UnsubAck { pkid } => {
-                turn.subscriptions.unsubscribed(pkid);
+            Incoming::UnsubAck { pkid, reasons } => {
+                turn.subscriptions.unsubscribed(pkid, &reasons, |filter, reason| {
+                    warn!(
+                        instance = self.instance,
+                        filter, %reason, "the broker refuses to unsubscribe; events of this filter may go on coming"
+                    );
+                });
                 self.reconcile(turn).map_err(|error| (error, Reason::UNSPECIFIED))
             }
             Incoming::Disconnect(disconnect) => {
@@ -409,7 +414,7 @@ impl Running<'_> {
         if turn.subscriptions.is_complete() {
             match turn.leaving {
                 Leaving::No => self.status.set_phase(Phase::Ready),
-                _ => turn.leaving = Leaving::Draining,
+                _ => self.unsubscribed(turn),
             }
         }
         Ok(())

@@ -24,7 +24,20 @@ pub(crate) struct AckWindow {
     unfinished_bytes: usize,
     /// Events of ended sessions that are still being handled, with their bytes: they count against the bounds (G5).
     stale: HashMap<Seq, u32>,
+    known: KnownIds,
 }
+
+/// The last event that came with a packet ID, for the events that were looked at. It is brought up to date when somebody
+/// asks, so that sessions in which nothing comes twice pay nothing.
+#[derive(Debug, Default)]
+struct KnownIds {
+    last: HashMap<u16, Seq>,
+    /// Number of the first event that was not looked at.
+    until: Seq,
+}
+
+/// So many outdated packet IDs may be kept beside as many as there are events.
+const OUTDATED: usize = 64;
 
 impl AckWindow {
     /// Takes in an event that must be acknowledged with `pkid`, and numbers it.
@@ -36,9 +49,27 @@ impl AckWindow {
         seq
     }
 
-    /// Whether an event with this packet ID is unacknowledged on this session. Looks at all of them.
-    pub(crate) fn holds(&self, pkid: u16) -> bool {
-        self.entries.iter().any(|entry| entry.pkid == pkid)
+    /// Whether an event with this packet ID is unacknowledged on this session. Looks at those that came since it was last
+    /// asked, so that a whole window that comes again costs as much per event as a single one.
+    pub(crate) fn holds(&mut self, pkid: u16) -> bool {
+        self.learn_ids();
+        self.known.last.get(&pkid).is_some_and(|last| *last >= self.base)
+    }
+
+    /// Brings the known packet IDs up to date. Returns how many events it looked at.
+    fn learn_ids(&mut self) -> usize {
+        if self.known.last.len() > 2 * self.entries.len() + OUTDATED {
+            self.known = KnownIds::default();
+        }
+        let from = self.known.until.max(self.base);
+        let before = usize::try_from(from - self.base).unwrap_or(usize::MAX);
+        let mut looked = 0;
+        for (seq, entry) in (from..).zip(self.entries.iter().skip(before)) {
+            self.known.last.insert(entry.pkid, seq);
+            looked += 1;
+        }
+        self.known.until = self.base + self.entries.len() as u64;
+        looked
     }
 
     /// Notes that an event is finished. An event of an ended session only stops counting.
@@ -84,6 +115,7 @@ impl AckWindow {
             }
         }
         self.base += lost as u64;
+        self.known = KnownIds::default();
         lost
     }
 
@@ -132,7 +164,60 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn a_window_that_comes_again_is_looked_at_once() {
+        let mut window = AckWindow::default();
+        let mut looked = 0;
+        for pkid in 1..=u16::MAX {
+            looked += window.learn_ids();
+            assert!(!window.holds(pkid));
+            window.receive(pkid, 10);
+        }
+        assert_eq!(looked, usize::from(u16::MAX) - 1, "each but the last, which nobody asked about");
+        assert!((1..=u16::MAX).all(|pkid| window.holds(pkid)));
+    }
+
+    #[test]
+    fn packet_ids_that_are_acknowledged_are_forgotten_in_time() {
+        let mut window = AckWindow::default();
+        for pkid in 1..=u16::MAX {
+            let seq = window.receive(pkid, 10);
+            assert!(window.holds(pkid));
+            window.finish(seq);
+            window.take_due(|_| {});
+            assert!(!window.holds(pkid) && window.known.last.len() <= OUTDATED + 3, "{}", window.known.last.len());
+        }
+    }
+
     proptest! {
+        /// Against looking at all of them. Identifiers are few, so that they come again, in use or not.
+        #[test]
+        fn a_packet_id_is_held_while_one_of_its_events_is_unacknowledged(
+            steps in prop::collection::vec((step(), 1_u16..200, any::<bool>()), 1..600),
+        ) {
+            let mut window = AckWindow::default();
+            let mut open = Vec::new();
+            for (step, pkid, asked) in steps {
+                match step {
+                    Step::Receive => open.push(window.receive(pkid, 10)),
+                    Step::Finish(index) if !open.is_empty() => window.finish(open.swap_remove(index.index(open.len()))),
+                    Step::Finish(_) => {}
+                    Step::TakeDue => {
+                        window.take_due(|_| {});
+                    }
+                    Step::Reset => {
+                        window.reset();
+                    }
+                }
+                if asked {
+                    for pkid in [pkid, pkid / 2, 200] {
+                        let scanned = window.entries.iter().any(|entry| entry.pkid == pkid);
+                        prop_assert_eq!(window.holds(pkid), scanned, "{}", pkid);
+                    }
+                }
+            }
+        }
+
         /// Against the obvious model: a list of all events ever with their session.
         #[test]
         fn acks_leave_in_order_once_and_never_across_sessions(steps in prop::collection::vec(step(), 1..200)) {

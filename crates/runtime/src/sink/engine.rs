@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tidemill_core::{Sink, report};
+use tidemill_core::Sink;
 use tokio::task::coop::consume_budget;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::batch::Batch;
 use super::batcher::{BatchLimits, Batcher, Leave};
 use super::breaker::Breaker;
 use super::flight::{Airline, Landed};
+use super::open::close;
 use super::queue::{Queue, SinkHandle, queue};
 use super::state::SinkState;
 use super::ticket::Item;
@@ -94,12 +94,7 @@ impl SinkEngine {
             () = force.cancelled() => {}
         }
         self.queue.close();
-        let name = &*self.airline.state.name;
-        match timeout(LAST_CALL, self.airline.sink.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(sink = name, error = report(&error), "sink could not be closed"),
-            Err(_) => warn!(sink = name, "sink did not close within 10 s"),
-        }
+        close(&self.airline.state.name, &*self.airline.sink, LAST_CALL).await;
     }
 
     async fn write_all(&mut self) {

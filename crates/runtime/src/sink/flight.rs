@@ -3,11 +3,9 @@
 //! A batch that is refused as a whole is halved until the culprits are alone: among n records k culprits cost
 //! O(k log n) writes. Halves are written in their order, so a key's records stay in order; a culprit leaves a gap.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tidemill_core::topic::TopicName;
 use tidemill_core::{Rejection, Sink, SinkError, SinkErrorKind, report};
 use tokio::time::{Instant, sleep, timeout};
@@ -19,6 +17,7 @@ use super::queue::{Queue, SinkHandle};
 use super::state::SinkState;
 use super::ticket::{Item, Owed, Reports};
 use crate::config::SinkSettings;
+use crate::guard::{guarded, panicked};
 use crate::layer::Gate;
 use crate::session::Backoff;
 
@@ -159,7 +158,7 @@ impl Airline {
     }
 
     async fn attempt(&self, part: &Batch) -> Result<(), SinkError> {
-        let write = AssertUnwindSafe(self.sink.write(&part.records)).catch_unwind();
+        let write = guarded(async { self.sink.write(&part.records).await });
         let limit = self.settings.write_timeout;
         let result = match limit.is_zero() {
             true => write.await,
@@ -168,7 +167,7 @@ impl Airline {
                 Err(_) => return Err(SinkError::unavailable(format!("the write took longer than {limit:?}"))),
             },
         };
-        result.unwrap_or_else(|_| Err(SinkError::unavailable("the sink panicked")))
+        result.unwrap_or_else(|panic| Err(SinkError::unavailable(panicked("the sink", &*panic))))
     }
 
     /// Takes note of a failure, and says how long to wait.

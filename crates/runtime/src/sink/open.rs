@@ -1,12 +1,13 @@
-//! Opening a sink at the worker's start: once, or until it opens.
+//! Opening a sink at the worker's start, once or until it opens, and closing it at its end.
 
 use std::time::Duration;
 
 use tidemill_core::{Sink, SinkError, SinkErrorKind, report};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::warn;
 
 use crate::config::{SinkSettings, SinkStart};
+use crate::guard::{guarded, panicked};
 use crate::session::Backoff;
 
 /// Opens the sink within its time. A sink that is set up wrongly is not tried again.
@@ -19,9 +20,10 @@ pub(crate) async fn open(name: &str, sink: &dyn Sink, settings: &SinkSettings) -
     let mut backoff = Backoff::new(settings.min_delay, settings.max_delay);
     let mut last = None;
     loop {
-        let failure = match timeout_at(until, sink.open()).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(failure)) => failure,
+        let failure = match timeout_at(until, guarded(async { sink.open().await })).await {
+            Ok(Ok(Ok(()))) => return Ok(()),
+            Ok(Ok(Err(failure))) => failure,
+            Ok(Err(panic)) => SinkError::unavailable(panicked("the sink", &*panic)),
             Err(_) => return Err(last.unwrap_or_else(|| no_answer(limit))),
         };
         if settings.start == SinkStart::Fail || failure.kind() == SinkErrorKind::Misconfigured {
@@ -40,6 +42,16 @@ pub(crate) async fn open(name: &str, sink: &dyn Sink, settings: &SinkSettings) -
         );
         last = Some(failure);
         sleep(delay).await;
+    }
+}
+
+/// Closes the sink within that time, and tells if it could not be closed.
+pub(crate) async fn close(name: &str, sink: &dyn Sink, limit: Duration) {
+    match timeout(limit, guarded(async { sink.close().await })).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(failure))) => warn!(sink = name, error = report(&failure), "sink could not be closed"),
+        Ok(Err(panic)) => warn!(sink = name, error = panicked("the sink", &*panic), "sink could not be closed"),
+        Err(_) => warn!(sink = name, ?limit, "sink did not close in time"),
     }
 }
 

@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tidemill_core::{Handler, Sink, report};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
@@ -27,6 +27,7 @@ use super::signal::Shutdown;
 use super::state::{Shared, WorkerHandle};
 use crate::config::{Config, ConfigProblem, SinkSettings};
 use crate::error::{RunError, RunErrorKind};
+use crate::guard::{guarded, panicked};
 use crate::observe::Outcome;
 use crate::presence::Announcer;
 use crate::session::{Phase, Publisher};
@@ -140,7 +141,9 @@ impl Worker {
             ending.leave();
             for handler in started {
                 tokio::select! {
-                    () = handler.stop() => {}
+                    stopped = guarded(async { handler.stop().await }) => if let Err(panic) = stopped {
+                        warn!("{}", panicked("a handler's `stop`", &*panic));
+                    },
                     () = ending.after(share::STOP) => warn!("a handler's `stop` takes too long and is cut"),
                 }
             }
@@ -157,10 +160,12 @@ impl Worker {
     async fn start_handlers(&self, ending: &Ending, started: &mut Vec<Arc<dyn Handler>>) -> Result<bool, RunError> {
         for route in &self.plan.routes {
             tokio::select! {
-                result = route.handler.start() => result.map_err(|error| {
-                    let text = format!("start the handler of route {:?}", route.name);
-                    RunError::new(RunErrorKind::HandlerStart, text).with_source(error)
-                })?,
+                result = guarded(async { route.handler.start().await }) => {
+                    result.unwrap_or_else(|panic| Err(panicked("the handler", &*panic).into())).map_err(|error| {
+                        let text = format!("start the handler of route {:?}", route.name);
+                        RunError::new(RunErrorKind::HandlerStart, text).with_source(error)
+                    })?;
+                }
                 () = ending.leaving() => {
                     info!(route = &*route.name, "asked to end before the handler of this route had started");
                     return Ok(false);
@@ -248,11 +253,8 @@ impl Worker {
                 () = ending.leaving() => Ok(false),
             };
             ending.leave();
-            let closing = join_all(self.sinks[..at].iter().map(|opened| async {
-                if !matches!(timeout(LAST_CALL, opened.sink.close()).await, Ok(Ok(()))) {
-                    warn!(sink = &*opened.name, "sink could not be closed");
-                }
-            }));
+            let closing =
+                join_all(self.sinks[..at].iter().map(|opened| sink::close(&opened.name, &*opened.sink, LAST_CALL)));
             tokio::select! {
                 _ = closing => {}
                 () = ending.after(share::CLOSE) => warn!("a sink takes too long to close and is cut"),

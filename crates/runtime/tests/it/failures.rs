@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidemill_core::{Event, HandlerError};
+use tidemill_core::{Context, Event, Handler, HandlerError, HandlerResult};
 use tidemill_runtime::{Execution, Key};
 
 use crate::support::*;
@@ -88,6 +88,41 @@ async fn a_panic_on_the_spot_is_a_failed_attempt() {
     broker.publish(1, "t/a", Q1, "x").await;
     broker.expect_pubacks([1]).await;
     rig.leave(broker).await;
+}
+
+/// Panics before it returns a future: at its first attempt, and when it stops.
+#[derive(Debug)]
+struct PanicsAtOnce;
+
+type Handling<'f> = std::pin::Pin<Box<dyn Future<Output = HandlerResult> + Send + 'f>>;
+
+impl Handler for PanicsAtOnce {
+    fn handle<'a: 'f, 'b: 'f, 'c: 'f, 'f>(&'a self, _: &'b Event, cx: &'c mut Context) -> Handling<'f>
+    where
+        Self: 'f,
+    {
+        assert!(cx.attempt() > 1, "at once");
+        Box::pin(async { Ok(()) })
+    }
+
+    fn stop<'a: 'f, 'f>(&'a self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'f>>
+    where
+        Self: 'f,
+    {
+        panic!("to the end")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_before_it_returns_a_future_has_failed_and_the_worker_goes_on() {
+    for execution in [Execution::Inline, Execution::Spawn] {
+        let mut rig = Rig::start(config(), |worker| worker.add_route(route(PanicsAtOnce).execution(execution)));
+        let mut broker = rig.subscribed().await;
+        broker.publish(1, "t/a", Q1, "x").await;
+        broker.expect_pubacks([1]).await;
+        assert_eq!(rig.handle.status().instances[0].epoch, 1);
+        rig.leave(broker).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,8 +286,8 @@ async fn a_handler_that_panics_while_it_is_cut_has_failed_and_the_worker_goes_on
     }
     struct Waits;
     #[tidemill_core::async_trait]
-    impl tidemill_core::Handler for Waits {
-        async fn handle(&self, _: &Event, _: &mut tidemill_core::Context) -> tidemill_core::HandlerResult {
+    impl Handler for Waits {
+        async fn handle(&self, _: &Event, _: &mut Context) -> HandlerResult {
             let _guard = Guard;
             std::future::pending().await
         }

@@ -46,8 +46,50 @@ async fn a_worker_that_leaves_unsubscribes_finishes_asks_whether_there_is_more_a
 }
 
 fn unsuback(unsubscribe: &v5::Unsubscribe) -> v5::Packet {
-    let reasons = vec![v5::UnsubAckReason::Success; unsubscribe.filters.len()];
+    unsuback_with(unsubscribe, v5::UnsubAckReason::Success)
+}
+
+fn unsuback_with(unsubscribe: &v5::Unsubscribe, reason: v5::UnsubAckReason) -> v5::Packet {
+    let reasons = vec![reason; unsubscribe.filters.len()];
     v5::Packet::UnsubAck(v5::UnsubAck { pkid: unsubscribe.pkid, reasons, properties: None })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_may_not_unsubscribe_finishes_what_it_has_and_leaves_the_rest_unacknowledged() {
+    let (handler, mut calls) = Calls::new();
+    let mut rig = Rig::with_handler(config(), handler);
+    let mut broker = rig.subscribed().await;
+    broker.publish(1, "t/1", Q1, "one").await;
+    let first = calls.next().await;
+    rig.stop();
+    let unsubscribe = broker.expect_unsubscribe().await;
+    broker.send(unsuback_with(&unsubscribe, v5::UnsubAckReason::NotAuthorized)).await;
+    // The group goes on: these are for other members.
+    for pkid in 2..=20 {
+        broker.publish(pkid, "t/2", Q1, "two").await;
+    }
+    broker.expect_no_packet_for(Duration::from_secs(2)).await;
+    first.ok();
+    broker.expect_pubacks([1]).await;
+    broker.expect_disconnect().await;
+    broker.expect_closed().await;
+    broker.cut();
+    let summary = rig.ended().await.unwrap();
+    assert_eq!((summary.received, summary.handled), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_subscription_is_gone_already_leaves_by_the_book() {
+    let mut rig = Rig::with_handler(config(), Fine);
+    let mut broker = rig.subscribed().await;
+    rig.stop();
+    let unsubscribe = broker.expect_unsubscribe().await;
+    broker.send(unsuback_with(&unsubscribe, v5::UnsubAckReason::NoSubscriptionExisted)).await;
+    broker.publish(1, "t/1", Q1, "one").await;
+    broker.expect_pubacks([1]).await;
+    broker.accept_ping().await;
+    broker.expect_disconnect().await;
+    assert_eq!(rig.ended().await.unwrap().handled, 1);
 }
 
 #[tokio::test(start_paused = true)]

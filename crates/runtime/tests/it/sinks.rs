@@ -132,6 +132,40 @@ async fn a_sink_that_panics_is_tried_again() {
     rig.leave(broker).await;
 }
 
+/// Panics in every call, the first two times it writes, and before it returns a future.
+#[derive(Debug, Default)]
+struct PanicsAtOnce(std::sync::atomic::AtomicUsize);
+
+type Writing<'a> = std::pin::Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + 'a>>;
+
+impl tidemill_core::Sink for PanicsAtOnce {
+    fn write<'a: 'f, 'b: 'f, 'f>(&'a self, _: &'b [Record]) -> Writing<'f>
+    where
+        Self: 'f,
+    {
+        let before = self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        assert!(before > 1, "out of luck");
+        Box::pin(async { Ok(()) })
+    }
+
+    fn close<'a: 'f, 'f>(&'a self) -> Writing<'f>
+    where
+        Self: 'f,
+    {
+        panic!("out of luck to the end")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_panics_before_it_returns_a_future_is_tried_again_and_ends_nothing() {
+    let sink = PanicsAtOnce::default();
+    let mut rig = Rig::start(config(), |worker| worker.sink("out", sink).add_route(route(emitting("r"))));
+    let mut broker = rig.subscribed().await;
+    broker.publish(1, "t/a", Q1, "x").await;
+    broker.expect_pubacks([1]).await;
+    rig.leave(broker).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_record_that_a_sink_refuses_sends_its_event_to_the_dead_letters_and_lets_the_others_pass() {
     let sink = Recording::new();

@@ -21,7 +21,7 @@ pub(super) enum Expected {
     Publish(v5::Publish),
     PubAck(u16, u8),
     SubAck(u16, Vec<u8>),
-    UnsubAck(u16),
+    UnsubAck(u16, Vec<u8>),
     PingResp,
     ConnAck {
         code: u8,
@@ -135,10 +135,21 @@ pub(super) fn acks_v5() -> impl Strategy<Value = Case> {
             case_v5(&v5::Packet::SubAck(packet), Expected::SubAck(pkid, codes))
         },
     );
-    let unsuback = (1_u16.., 1_usize..5).prop_map(|(pkid, count)| {
-        let packet = v5::UnsubAck { pkid, reasons: vec![U::Success; count], properties: None };
-        case_v5(&v5::Packet::UnsubAck(packet), Expected::UnsubAck(pkid))
-    });
+    let gone = [
+        (U::Success, 0x00),
+        (U::NoSubscriptionExisted, 0x11),
+        (U::UnspecifiedError, 0x80),
+        (U::ImplementationSpecificError, 0x83),
+        (U::NotAuthorized, 0x87),
+        (U::TopicFilterInvalid, 0x8F),
+        (U::PacketIdentifierInUse, 0x91),
+    ];
+    let unsuback =
+        (1_u16.., prop::collection::vec(prop::sample::select(gone.to_vec()), 1..6)).prop_map(|(pkid, codes)| {
+            let (reasons, codes) = codes.into_iter().unzip();
+            let packet = v5::UnsubAck { pkid, reasons, properties: None };
+            case_v5(&v5::Packet::UnsubAck(packet), Expected::UnsubAck(pkid, codes))
+        });
     let pong = Just(case_v5(&v5::Packet::PingResp(v5::PingResp), Expected::PingResp));
     prop_oneof![puback, suback, unsuback, pong]
 }
@@ -247,8 +258,8 @@ pub(super) fn others_v4() -> impl Strategy<Value = Case> {
         });
     let puback =
         (1_u16..).prop_map(|pkid| case_v4(&v4::Packet::PubAck(v4::PubAck::new(pkid)), Expected::PubAck(pkid, 0)));
-    let unsuback =
-        (1_u16..).prop_map(|pkid| case_v4(&v4::Packet::UnsubAck(v4::UnsubAck::new(pkid)), Expected::UnsubAck(pkid)));
+    let unsuback = (1_u16..)
+        .prop_map(|pkid| case_v4(&v4::Packet::UnsubAck(v4::UnsubAck::new(pkid)), Expected::UnsubAck(pkid, vec![])));
     let pong = Just(case_v4(&v4::Packet::PingResp, Expected::PingResp));
     let refused = Just(case_v4(&v4::Packet::PingReq, Expected::Refused));
     prop_oneof![connack, suback, puback, unsuback, pong, refused]

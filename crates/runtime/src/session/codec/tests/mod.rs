@@ -64,7 +64,9 @@ fn shown(incoming: Incoming) -> Expected {
         }
         Incoming::PubAck { pkid, reason } => Expected::PubAck(pkid, reason.code()),
         Incoming::SubAck { pkid, reasons } => Expected::SubAck(pkid, reasons.into_iter().map(Reason::code).collect()),
-        Incoming::UnsubAck { pkid } => Expected::UnsubAck(pkid),
+        Incoming::UnsubAck { pkid, reasons } => {
+            Expected::UnsubAck(pkid, reasons.into_iter().map(Reason::code).collect())
+        }
         Incoming::PingResp => Expected::PingResp,
         Incoming::ConnAck(ack) => Expected::ConnAck {
             code: ack.reason.code(),
