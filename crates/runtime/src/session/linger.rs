@@ -85,10 +85,13 @@ impl AckLinger {
         (self.acks, self.bytes, self.until) = (0, 0, None);
     }
 
-    /// They leave now, because nothing came in time.
-    pub(super) fn time_is_up(&mut self) {
+    /// They leave now, because too few came in time. Where nothing came in the second half of it either, the broker may
+    /// have waited too.
+    pub(super) fn time_is_up(&mut self, now: Instant) {
         self.release();
-        self.resting = self.rest;
-        self.rest = (self.rest * 2).min(REST.1);
+        if now - self.last_read >= self.linger / 2 {
+            self.resting = self.rest;
+            self.rest = (self.rest * 2).min(REST.1);
+        }
     }
 }

@@ -202,7 +202,7 @@ impl Running<'_> {
                     }
                     timer.as_mut().reset(self.next_deadline(&turn));
                 }
-                () = &mut acks_leave, if waits.is_some() => turn.linger.time_is_up(),
+                () = &mut acks_leave, if waits.is_some() => turn.linger.time_is_up(Instant::now()),
                 () = given_turn() => {
                     turn.linger.release();
                     if self.tick_when_given(&mut turn) {

@@ -234,6 +234,26 @@ async fn acks_that_lingered_in_vain_linger_ever_more_rarely() {
     rig.leave(broker).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn acks_that_others_joined_linger_again_although_there_were_fewer_than_four() {
+    let mut rig = Rig::with_handler(lingering(), Fine);
+    let mut broker = rig.subscribed().await;
+    let first = flow(&mut broker).await;
+    for first in (first..first + 15).step_by(3) {
+        let began = Instant::now();
+        for pkid in first..first + 3 {
+            broker.publish(pkid, "t/a", Q1, "x").await;
+            if pkid < first + 2 {
+                broker.expect_no_packet_for(Duration::from_millis(4)).await;
+            }
+        }
+        broker.expect_pubacks(first..first + 3).await;
+        let lingered = began.elapsed();
+        assert!((10..=12).contains(&lingered.as_millis()), "{lingered:?}");
+    }
+    rig.leave(broker).await;
+}
+
 /// By default acks linger in a dense flow only.
 #[tokio::test(start_paused = true)]
 async fn no_ack_lingers_at_a_thousand_events_per_second_unless_it_is_asked_for() {
