@@ -104,9 +104,8 @@ pub struct MqttConfig {
     /// How long acks of events that come singly may wait to leave together, four at most, 100ms at most; a wait ends
     /// with the clock's next millisecond. Acks wait only while events follow each other more closely than this on average:
     /// with the default that is a flow of 20 000 events/s and more, where they save a third of the CPU time and delay
-    /// nothing that is measurable. Longer values save most of the broker's CPU time at lower rates as well, but brokers
-    /// that wait for TCP acknowledgements (Mosquitto without `set_tcp_nodelay`) send the next event that much later. 0s:
-    /// none waits.
+    /// nothing that is measurable. Longer values do the same at lower rates where the broker sends the next event meanwhile;
+    /// Mosquitto without `set_tcp_nodelay` waits for the acks instead, and then they linger ever more rarely. 0s: none waits.
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub ack_linger: Duration,
