@@ -102,10 +102,10 @@ pub struct MqttConfig {
     /// Waiting between attempts to connect.
     pub reconnect: ReconnectConfig,
     /// How long acks of events that come singly may wait to leave together, four at most, 100ms at most; a wait ends
-    /// with the clock's next millisecond. Acks wait only while events follow each other more closely than this on average:
-    /// with the default that is a flow of 20 000 events/s and more, where they save a third of the CPU time and delay
-    /// nothing that is measurable. Longer values do the same at lower rates where the broker sends the next event meanwhile;
-    /// Mosquitto without `set_tcp_nodelay` waits for the acks instead, and then they linger ever more rarely. 0s: none waits.
+    /// with the clock's next millisecond. Acks wait only while reads follow each other more closely than this on average:
+    /// with the default that is a flow of 20 000 events/s and more. Longer values do the same at lower rates where the broker
+    /// sends the next event meanwhile; Mosquitto without `set_tcp_nodelay` waits for the acks instead, and then they linger
+    /// ever more rarely. 0s: none waits.
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub ack_linger: Duration,

@@ -3,7 +3,6 @@
 //! INVARIANT: whatever the store does, fails, hangs or panics, `is_duplicate` and `confirm` end within the limit, and no
 //! event is called a duplicate unless the store said so. While the store fails, one event at a time pays for asking it.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,10 +16,12 @@ use tracing::error;
 
 use super::breaker::Breaker;
 use super::{DedupKey, DedupStore, IdempotencyKey};
-use crate::guard::{guarded, panic_message};
+use crate::guard::{guarded, panic_message, panicked};
 
 /// How long a store may take to answer. A local server takes a thousandth of it.
 const LIMIT: Duration = Duration::from_millis(500);
+/// Who panicked, in what is told of it.
+const STORE: &str = "the store";
 
 /// What is known of an event before it is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +132,7 @@ impl Dedup {
         match catch_unwind(AssertUnwindSafe(|| self.store.try_contains(&key))) {
             Ok(None) => Err(key),
             Ok(Some(known)) => Ok(self.answered(key, &Ok(known))),
-            Err(panic) => Ok(self.answered(key, &Err(panicked(&*panic)))),
+            Err(panic) => Ok(self.answered(key, &Err(panicked(STORE, &*panic).into()))),
         }
     }
 
@@ -164,7 +165,7 @@ impl Dedup {
         match catch_unwind(AssertUnwindSafe(|| self.store.try_insert(&key))) {
             Ok(false) => return false,
             Ok(true) => self.inserted(&Ok(())),
-            Err(panic) => self.inserted(&Err(panicked(&*panic))),
+            Err(panic) => self.inserted(&Err(panicked(STORE, &*panic).into())),
         }
         true
     }
@@ -193,7 +194,11 @@ impl Dedup {
         catch_unwind(AssertUnwindSafe(|| self.key.of(route, event))).unwrap_or_else(|panic| {
             // Said once: it may happen with every event.
             if !self.key_failed.swap(true, Ordering::Relaxed) {
-                error!(route, error = %panicked(&*panic), "the key function of dedup panicked; such events are handled unchecked");
+                error!(
+                    route,
+                    error = panic_message(&*panic),
+                    "the key function of dedup panicked; such events are handled unchecked"
+                );
             }
             None
         })
@@ -202,7 +207,7 @@ impl Dedup {
     async fn limited<T>(&self, work: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
         match timeout(self.limit, guarded(work)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(panic)) => Err(panicked(&*panic)),
+            Ok(Err(panic)) => Err(panicked(STORE, &*panic).into()),
             Err(_) => Err(format!("no answer within {:?}", self.limit).into()),
         }
     }
@@ -260,8 +265,4 @@ pub struct DedupStats {
     pub confirmed: u64,
     /// Keys that could not be inserted: when their events come again, they are handled again.
     pub unconfirmed: u64,
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> BoxError {
-    format!("panicked: {}", panic_message(panic)).into()
 }

@@ -162,26 +162,24 @@ async fn attempt(mut work: Box<Work>) -> Attempted {
     let event = &*event;
     let handler = &route.handler;
     // A handler that is written by hand may panic before it returns its future.
-    let result = match catch_unwind(AssertUnwindSafe(move || {
+    let ended = match catch_unwind(AssertUnwindSafe(move || {
+        // Moved out: the future borrows it for longer than this call lasts.
         let cx = cx;
         handler.handle(event, cx)
     })) {
         Ok(handling) => {
             let handling = AssertUnwindSafe(handling).catch_unwind();
             let mut limited = Limited { handling, event, route, timer: None, cut, lane: *lane, waited: false };
-            match (&mut limited).await {
-                Some(Ok(result)) => result,
-                Some(Err(panic)) => Err(HandlerError::retry(panicked("the handler", &*panic))),
-                None => {
-                    // What it held is dropped here, by code of the user's too.
-                    let dropped = catch_unwind(AssertUnwindSafe(|| drop(limited)));
-                    let end = if dropped.is_ok() { "was cut" } else { "panicked when it was cut" };
-                    Err(HandlerError::retry(format!("the handler took too long and {end}")))
-                }
-            }
+            (&mut limited).await.unwrap_or_else(|| {
+                // What it held is dropped here, by code of the user's too.
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(limited)));
+                let end = if dropped.is_ok() { "was cut" } else { "panicked when it was cut" };
+                Ok(Err(HandlerError::retry(format!("the handler took too long and {end}"))))
+            })
         }
-        Err(panic) => Err(HandlerError::retry(panicked("the handler", &*panic))),
+        Err(panic) => Err(panic),
     };
+    let result = ended.unwrap_or_else(|panic| Err(HandlerError::retry(panicked("the handler", &*panic))));
     Attempted { result, work }
 }
 
