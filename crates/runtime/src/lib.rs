@@ -36,6 +36,7 @@ mod session;
 mod sink;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
+mod wake;
 mod worker;
 
 pub use config::{Config, ConfigErrors, ConfigProblem, MqttSinkConfig, MqttVersion, Order, SinkSettings};

@@ -15,6 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use smallvec::SmallVec;
 use tidemill_core::Emitted;
 use tidemill_core::topic::TopicName;
+use tokio::task::consume_budget;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -33,6 +34,7 @@ use crate::router::Router;
 use crate::session::Status;
 use crate::session::link::{Ack, Burst, Delivery, Finished, Inbound, Link};
 use crate::sink::{Debt, Origin, Shared, Ticket};
+use crate::wake::Dormant;
 
 /// One of so many inline events is timed, so that the histogram of handler times costs little.
 const SAMPLE_EVERY: u64 = 64;
@@ -136,9 +138,9 @@ impl Dispatcher {
     pub(crate) async fn run(mut self) {
         let mut inbound = Inbound::default();
         let force = self.force.clone();
-        let forced = force.cancelled();
+        let mut forced = Dormant::new(force.cancelled());
         let look = sleep(Duration::ZERO);
-        tokio::pin!(forced, look);
+        tokio::pin!(look);
         loop {
             self.link.take_inbound(&mut inbound);
             // Before what is new: it came earlier.
@@ -162,7 +164,8 @@ impl Dispatcher {
                     self.stall.look(Instant::now(), self.status.is_full());
                 }
                 Some(climbed) = self.ladders.next(), if !self.ladders.is_empty() => self.climbed(climbed),
-                () = self.link.inbound_ready() => {}
+                // A session on another thread may have something as often as it is asked.
+                () = self.link.inbound_ready() => consume_budget().await,
             }
         }
         self.abandon(&mut inbound);

@@ -14,6 +14,7 @@ use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use super::window::Seq;
+use crate::wake::Signal;
 
 /// A received event plus the duty to acknowledge it.
 #[derive(Debug)]
@@ -89,9 +90,9 @@ impl Finished {
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     inbound: Mutex<Inbox>,
-    inbound_ready: Notify,
+    inbound_ready: Signal,
     finished: Mutex<Finished>,
-    finished_ready: Notify,
+    finished_ready: Signal,
     session_lost: Notify,
     /// Events whose records wait to be written.
     in_sinks: AtomicUsize,
@@ -119,13 +120,13 @@ impl Link {
             }
             inbound.waiting.dropped += dropped;
         }
-        self.inbound_ready.notify_one();
+        self.inbound_ready.tell();
     }
 
     /// Session: no more deliveries will come.
     pub(crate) fn close(&self) {
         lock(&self.inbound).waiting.closed = true;
-        self.inbound_ready.notify_one();
+        self.inbound_ready.tell();
     }
 
     /// Dispatcher: exchanges everything that waits for the emptied buffers of the last time.
@@ -145,7 +146,7 @@ impl Link {
 
     /// Dispatcher: waits until there may be something to take. Cancel-safe.
     pub(crate) async fn inbound_ready(&self) {
-        self.inbound_ready.notified().await;
+        self.inbound_ready.told().await;
     }
 
     /// How often the dispatcher has looked here.
@@ -173,7 +174,7 @@ impl Link {
             finished.released += std::mem::take(&mut done.released);
             finished.released_bytes += std::mem::take(&mut done.released_bytes);
         }
-        self.finished_ready.notify_one();
+        self.finished_ready.tell();
     }
 
     /// Sinks: the records of another event wait to be written.
@@ -209,7 +210,7 @@ impl Link {
 
     /// Session: waits until something may be finished. Cancel-safe.
     pub(crate) async fn finished_ready(&self) {
-        self.finished_ready.notified().await;
+        self.finished_ready.told().await;
     }
 
     /// Session: everything below `floor` can no longer be acknowledged.

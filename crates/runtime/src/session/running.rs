@@ -7,6 +7,7 @@
 //! INVARIANT (G5): it stops decoding and reading at the first event beyond the high-water mark, and goes on
 //! acknowledging and pinging.
 
+use std::future::pending;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -35,6 +36,7 @@ use super::subscriptions::Subscriptions;
 use super::window::AckWindow;
 use super::wire::{Driven, Interest, Wire};
 use crate::config::Overflow;
+use crate::wake::Dormant;
 
 /// How long the goodbye of a failed session may take.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -142,11 +144,12 @@ impl Running<'_> {
         if let Err(error) = begun {
             return self.fail(error, Reason::UNSPECIFIED).await;
         }
-        let left = leave.cancelled();
-        let forced = force.cancelled();
-        let timer = sleep_until(self.next_deadline(&turn));
+        let mut left = Dormant::new(leave.cancelled());
+        let mut forced = Dormant::new(force.cancelled());
+        let mut timer = Dormant::new(sleep_until(self.next_deadline(&turn)));
+        let mut pausing = Dormant::new(next_change(self.paused.clone()));
         let acks_leave = sleep_until(Instant::now());
-        tokio::pin!(left, forced, timer, acks_leave);
+        tokio::pin!(acks_leave);
 
         loop {
             if let Err((error, reason)) = self.work(&mut turn) {
@@ -200,24 +203,25 @@ impl Running<'_> {
                     if let Err(error) = self.tick(&mut turn) {
                         return self.fail(error, Reason::UNSPECIFIED).await;
                     }
-                    timer.as_mut().reset(self.next_deadline(&turn));
+                    timer.stir().reset(self.next_deadline(&turn));
                 }
                 () = &mut acks_leave, if waits.is_some() => turn.linger.time_is_up(Instant::now()),
                 () = given_turn() => {
                     turn.linger.release();
                     if self.tick_when_given(&mut turn) {
-                        timer.as_mut().reset(self.next_deadline(&turn));
+                        timer.stir().reset(self.next_deadline(&turn));
                     }
                 }
                 driven = self.wire.drive(interest) => if let Err(lost) = turn.driven(driven) {
                     return End::Lost(lost);
                 },
                 () = self.link.finished_ready() => {}
-                Ok(()) = self.paused.changed() => {
+                paused = &mut pausing => {
+                    pausing.stir().set(next_change(paused));
                     if let Err(error) = self.reconcile(&mut turn) {
                         return self.fail(error, Reason::UNSPECIFIED).await;
                     }
-                    timer.as_mut().reset(self.next_deadline(&turn));
+                    timer.stir().reset(self.next_deadline(&turn));
                 }
                 request = self.outgoing.next_request(), if can_request => {
                     self.outgoing.pump(self.settings.version, &mut self.wire.output, Some(request));
@@ -474,6 +478,15 @@ impl Running<'_> {
         }
         End::Lost(error)
     }
+}
+
+/// Waits until other filters are paused.
+async fn next_change(mut paused: watch::Receiver<Vec<bool>>) -> watch::Receiver<Vec<bool>> {
+    if paused.changed().await.is_err() {
+        // Whoever could pause them is gone.
+        pending::<()>().await;
+    }
+    paused
 }
 
 /// What the broker sent cannot be understood, and what to tell it.

@@ -1,0 +1,73 @@
+//! A future that is polled only after it was woken. Others that the same task waits for do not cost it a look.
+//!
+//! INVARIANT: whatever wakes the future wakes the task that waits for it, and has the future polled.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+/// Wakes the task, and remembers it until the future is polled.
+#[derive(Debug)]
+struct Bell {
+    rung: AtomicBool,
+    owner: AtomicWaker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        self.owner.wake();
+    }
+}
+
+/// See the module's description. Polled after its end it does what the future does.
+#[derive(Debug)]
+pub(crate) struct Dormant<F> {
+    future: Pin<Box<F>>,
+    bell: Arc<Bell>,
+    waker: Waker,
+}
+
+impl<F: Future> Dormant<F> {
+    pub(crate) fn new(future: F) -> Self {
+        let bell = Arc::new(Bell { rung: AtomicBool::new(true), owner: AtomicWaker::new() });
+        Self { future: Box::pin(future), waker: Waker::from(Arc::clone(&bell)), bell }
+    }
+
+    /// The future, to be changed: it is polled the next time.
+    pub(crate) fn stir(&mut self) -> Pin<&mut F> {
+        self.bell.rung.store(true, Ordering::Relaxed);
+        self.future.as_mut()
+    }
+}
+
+impl<F: Future> Future for Dormant<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        // Before the look: what rings after it finds a waker.
+        self.bell.owner.register(cx.waker());
+        if !self.bell.rung.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        // Before the poll: what rings in the middle of it asks for another.
+        self.bell.rung.swap(false, Ordering::AcqRel);
+        let Self { future, waker, .. } = &mut *self;
+        let polled = future.as_mut().poll(&mut Context::from_waker(waker));
+        if polled.is_ready() {
+            self.bell.rung.store(true, Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests;
