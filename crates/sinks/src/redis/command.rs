@@ -9,9 +9,10 @@ use super::config::{RedisConfig, RedisInto};
 use crate::Escape;
 
 /// Writes unless the key is remembered. A script runs alone and is persisted as a whole; a write that fails is not
-/// remembered.
+/// remembered, also where the script itself does: it has no room for a command of many thousand words.
 const ONCE: &str = "if not redis.call('SET',KEYS[1],1,'NX','PX',ARGV[1]) then return false end \
-                    local r=redis.pcall(unpack(ARGV,2)) \
+                    local ran,r=pcall(function() return redis.pcall(unpack(ARGV,2)) end) \
+                    if not ran then r=redis.error_reply('ERR '..tostring(r)) end \
                     if type(r)=='table' and r.err then redis.call('DEL',KEYS[1]) end \
                     return r";
 
