@@ -87,6 +87,25 @@ pub(crate) struct Unreleased {
     pub(crate) bytes: usize,
 }
 
+impl Unreleased {
+    /// Notes what was finished, here and in the window.
+    #[inline]
+    pub(crate) fn take_back(&mut self, window: &mut AckWindow, finished: &mut Finished) {
+        self.events -= finished.released.min(self.events);
+        self.bytes -= finished.released_bytes.min(self.bytes);
+        for seq in finished.numbers.drain(..) {
+            window.finish(seq);
+        }
+    }
+
+    /// Whether there is room for another event beside these and those of the window.
+    #[inline]
+    pub(crate) fn leave_room(&self, window: &AckWindow, settings: &Settings) -> bool {
+        window.occupied() + self.events < settings.high_water
+            && window.unfinished_bytes() + self.bytes < settings.max_unfinished_bytes
+    }
+}
+
 /// What one session knows of itself.
 pub(super) struct Turn {
     pub(super) leaving: Leaving,
@@ -250,11 +269,7 @@ impl Running<'_> {
         if turn.finished.is_empty() {
             return;
         }
-        self.released.events -= turn.finished.released.min(self.released.events);
-        self.released.bytes -= turn.finished.released_bytes.min(self.released.bytes);
-        for seq in turn.finished.numbers.drain(..) {
-            self.window.finish(seq);
-        }
+        self.released.take_back(self.window, &mut turn.finished);
         let output = &mut self.wire.output;
         let before = output.len();
         let acked = self.window.take_due(|pkid| codec::write_puback(output, pkid));
@@ -269,8 +284,7 @@ impl Running<'_> {
     }
 
     fn has_room(&self) -> bool {
-        self.window.occupied() + self.released.events < self.settings.high_water
-            && self.window.unfinished_bytes() + self.released.bytes < self.settings.max_unfinished_bytes
+        self.released.leave_room(self.window, self.settings)
     }
 
     /// Whether more may be taken in. Without room it goes on up to the next event: what stands in front of it may be an
