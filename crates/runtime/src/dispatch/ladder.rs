@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
 use super::age::is_expired;
-use super::attempt::{Attempted, Slot, Work};
+use super::attempt::{Attempted, Slot, Work, deadline};
 use super::cut::Demand;
 use super::dead_letter::{self, Death};
 use super::fill::fill_in;
@@ -217,7 +217,7 @@ impl Climb {
 
     /// When an attempt that begins now is cut.
     fn deadline(&self) -> Option<std::time::Instant> {
-        self.route.timeout.map(|limit| (Instant::now() + limit).into_std())
+        self.route.timeout.and_then(deadline)
     }
 
     async fn timed(&self, slot: Slot) -> Attempted {
