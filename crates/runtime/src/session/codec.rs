@@ -462,6 +462,12 @@ pub(crate) fn write_puback(out: &mut BytesMut, pkid: u16) {
     out.put_slice(&[0x40, 0x02, high, low]);
 }
 
+/// An expiry as MQTT counts it. What is left of a second counts as one: 0 would mean that it has passed.
+pub(crate) fn whole_seconds(expiry: Duration) -> u32 {
+    let seconds = expiry.as_secs().saturating_add(u64::from(expiry.subsec_nanos() > 0));
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
 /// Writes a PINGREQ.
 pub(crate) fn write_pingreq(out: &mut BytesMut) {
     out.put_slice(&[0xC0, 0x00]);
