@@ -182,3 +182,29 @@ async fn the_same_holds_for_their_number() {
     broker.expect_pubacks(1..=4).await;
     rig.leave(broker).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn properties_count_for_the_memory_that_they_take() {
+    let (handler, mut calls) = Calls::new();
+    let mut config = config();
+    config.mqtt.max_unfinished_bytes = 1024 * 1024;
+    config.mqtt.max_packet_bytes = 64 * 1024;
+    config.dispatch.stall_after = Duration::ZERO;
+    let mut rig = Rig::with_handler(config, handler);
+    let stream = open(&mut rig).await;
+    // Five bytes each on the wire.
+    let properties = v5::PublishProperties { user_properties: vec![Default::default(); 10_000], ..Default::default() };
+    let event = |pkid| v5::Publish { properties: Some(properties.clone()), ..publish(pkid, &format!("t/{pkid}"), "x") };
+    let (_reader, _flood) = flood(stream, encoded((1..=20).map(event)));
+    let held = calls.take(2).await;
+    settle().await;
+    let taken: usize = held
+        .iter()
+        .chain(&calls.waiting().await)
+        .map(|call| {
+            let properties = call.event.properties().unwrap();
+            properties.user.capacity() * size_of::<(String, String)>()
+        })
+        .sum();
+    assert!(taken <= 2 * 1024 * 1024, "{taken} bytes");
+}
