@@ -32,6 +32,7 @@ use super::settings::Settings;
 use super::stand_in::given_turn;
 use super::status::{Phase, Status};
 use super::subscriptions::Subscriptions;
+use super::unreleased::Unreleased;
 use super::window::AckWindow;
 use super::wire::{Driven, Interest, Wire};
 use crate::config::Overflow;
@@ -40,6 +41,9 @@ use crate::config::Overflow;
 const GOODBYE: Duration = Duration::from_millis(500);
 /// How long the broker may take to close a connection on which something was left unread.
 const LAST_READ: Duration = Duration::from_secs(5);
+
+/// Four times the acknowledgements of the largest window: a broker that sends events beyond them reads nothing (G5).
+const MOST_UNSENT: usize = 4 * 4 * u16::MAX as usize;
 
 /// A dispatcher that takes nothing for so long is not merely busy.
 const STANDSTILL: Duration = Duration::from_secs(10);
@@ -78,32 +82,6 @@ pub(crate) struct Running<'a> {
     pub(crate) stopped_reading: bool,
     /// Its client ID, for the log.
     pub(crate) instance: &'a str,
-}
-
-/// QoS 0 events that were handed over and are not finished.
-#[derive(Debug, Default)]
-pub(crate) struct Unreleased {
-    pub(crate) events: usize,
-    pub(crate) bytes: usize,
-}
-
-impl Unreleased {
-    /// Notes what was finished, here and in the window.
-    #[inline]
-    pub(crate) fn take_back(&mut self, window: &mut AckWindow, finished: &mut Finished) {
-        self.events -= finished.released.min(self.events);
-        self.bytes -= finished.released_bytes.min(self.bytes);
-        for seq in finished.numbers.drain(..) {
-            window.finish(seq);
-        }
-    }
-
-    /// Whether there is room for another event beside these and those of the window.
-    #[inline]
-    pub(crate) fn leave_room(&self, window: &AckWindow, settings: &Settings) -> bool {
-        window.occupied() + self.events < settings.high_water
-            && window.unfinished_bytes() + self.bytes < settings.max_unfinished_bytes
-    }
 }
 
 /// What one session knows of itself.
@@ -249,6 +227,10 @@ impl Running<'_> {
     /// Everything that needs no waiting: acks, publications, decoding, the next step of leaving.
     fn work(&mut self, turn: &mut Turn) -> Result<(), (SessionError, Reason)> {
         self.take_back(turn);
+        if self.wire.output.len() > MOST_UNSENT && !self.settings.filters.is_empty() {
+            let text = "the broker sends events and takes no acknowledgements";
+            return Err((SessionError::new(SessionErrorKind::Protocol, text), Reason::UNSPECIFIED));
+        }
         self.outgoing.pump(self.settings.version, &mut self.wire.output, None);
         self.continue_pausing(turn).map_err(|error| (error, Reason::UNSPECIFIED))?;
         if turn.undecoded {

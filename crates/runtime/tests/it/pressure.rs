@@ -208,3 +208,21 @@ async fn properties_count_for_the_memory_that_they_take() {
         .sum();
     assert!(taken <= 2 * 1024 * 1024, "{taken} bytes");
 }
+
+/// Its events come on and on, and it leaves their acknowledgements in the pipe.
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_sends_and_never_reads_is_left() {
+    use tokio::io::AsyncWriteExt;
+    let mut config = config();
+    config.mqtt.keep_alive = Duration::from_secs(30);
+    let mut rig = Rig::with_pipes(config, 64 * 1024, |worker| worker.add_route(route(Fine)));
+    let (_reader, mut writer) = tokio::io::split(open(&mut rig).await);
+    let burst = encoded((1..=1000).map(|pkid| publish(pkid, "t/a", "x")));
+    let mut sent = 0;
+    while sent < 1_000_000 && writer.write_all(&burst).await.is_ok() {
+        sent += 1000;
+    }
+    assert!(sent < 1_000_000, "the acknowledgements of so many events wait to be written");
+    let broker = rig.subscribed().await;
+    rig.leave(broker).await;
+}
