@@ -120,6 +120,18 @@ async fn a_record_whose_key_holds_something_else_is_refused_alone_and_not_rememb
     assert_eq!(store.cli(&["LRANGE", "out:taken", "0", "-1"]).await, "bad");
 }
 
+#[tokio::test]
+async fn for_ever_is_not_too_long_to_remember_a_key_or_to_keep_a_value() {
+    let Some(store) = Store::start(RedisInto::Value { expires: Duration::MAX }).await else { return };
+    for remember in [Duration::MAX, Duration::from_nanos(1)] {
+        let mut config = store.config();
+        config.remember = remember;
+        let record = Record::new("x").with_idempotency_key(format!("{remember:?}"));
+        Redis::new(config).write(&[record]).await.unwrap();
+        assert_eq!(store.cli(&["GET", "out:all"]).await, "x");
+    }
+}
+
 /// More words than a script can hand to one command.
 #[tokio::test]
 async fn a_record_with_very_many_headers_is_not_remembered_unless_it_is_written() {
