@@ -108,6 +108,7 @@ mod tests {
         config.url = "ws://localhost/mqtt".to_owned();
         let (near, far) = tokio::io::duplex(1024 * 1024);
         let serving = tokio::spawn(async move {
+            #[expect(clippy::result_large_err, reason = "the library asks for it")]
             let agree = |_: &Request, mut response: Response| {
                 response.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
                 Ok(response)
