@@ -296,6 +296,7 @@ impl Dispatcher {
             return;
         }
         let lane = work.lane.or_else(|| waiting.first().and_then(|(_, item)| route.lane(item.event())));
+        cut.hand_over();
         let climb = self.new_climb(ready, lane, cut);
         self.lanes.occupy(lane);
         self.ladders.push(Box::pin(climb.run(Entry::Full(waiting))));
