@@ -42,7 +42,7 @@ mod units;
 mod validate;
 
 pub(crate) use keys::nearest;
-pub(crate) use validate::MAX_INSTANCES;
+pub(crate) use validate::{MAX_DURATION, MAX_INSTANCES};
 mod warnings;
 
 use std::collections::BTreeMap;

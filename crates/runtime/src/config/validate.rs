@@ -28,7 +28,7 @@ const MIN_PACKET_BYTES: u32 = 1024;
 const MAX_STRING_BYTES: usize = 65_535;
 const MAX_PREFIX_BYTES: usize = 128;
 /// Sums of an instant and a longer duration may overflow.
-pub(super) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// All rules.
 pub(super) fn all(config: &Config) -> Vec<ConfigProblem> {

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 use tidemill_core::topic::TopicName;
 use tidemill_core::{Captures, Context, Event, EventParts, HandlerError, HandlerResult, QoS};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::cut::Cut;
 use super::lanes::LaneKey;
@@ -66,6 +66,12 @@ fn nothing(route: &RouteRuntime, topic: TopicName, received_at: SystemTime, qos:
         dup: false,
         retain: false,
     })
+}
+
+/// When an attempt is cut that begins now; `None` beyond what a clock can show, which is never.
+#[inline]
+pub(super) fn deadline(limit: Duration) -> Option<std::time::Instant> {
+    Instant::now().checked_add(limit).map(Instant::into_std)
 }
 
 /// How an attempt ended, with what it worked on.

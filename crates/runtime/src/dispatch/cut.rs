@@ -1,7 +1,7 @@
 //! Cutting an attempt from outside: the stall ladder's way to end a handler that does not come back.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
@@ -27,6 +27,8 @@ pub(crate) enum Demand {
 pub(crate) struct Cut {
     demand: AtomicU8,
     waker: AtomicWaker,
+    /// There is no attempt any more that could be cut: what it emitted, or its dead letter, is being handed over.
+    handed_over: AtomicBool,
     /// Set when the attempt first waits.
     waiting: Mutex<Option<Waiting>>,
 }
@@ -45,6 +47,16 @@ impl Cut {
         if self.demand.fetch_max(demand as u8, Ordering::AcqRel) < demand as u8 {
             self.waker.wake();
         }
+    }
+
+    /// No further attempt will be made.
+    pub(crate) fn hand_over(&self) {
+        self.handed_over.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing can be asked of it any more.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Ordering::Acquire)
     }
 
     /// What was asked so far.

@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use super::age::is_expired;
-use super::attempt::{Attempted, Slot, Work};
+use super::attempt::{Attempted, Slot, Work, deadline};
 use super::cut::Cut;
 use super::fill::fill_in;
 use super::ladder::{Climb, Climbed, Entry, Rest, Step, hand_in};
@@ -217,7 +217,7 @@ impl Dispatcher {
         let ready = || Ready { route: at, ack, burst: *burst };
         let route = &self.routes[at];
         if let Some(limit) = route.timeout {
-            work.cx.set_deadline(Some((Instant::now() + limit).into_std()));
+            work.cx.set_deadline(deadline(limit));
         }
         if !route.age.is_off() {
             let (age, too_old) = route.age.look(&work.event, burst.at);
@@ -299,6 +299,7 @@ impl Dispatcher {
             return;
         }
         let lane = work.lane.or_else(|| waiting.first().and_then(|(_, item)| route.lane(item.event())));
+        cut.hand_over();
         let climb = self.new_climb(ready, lane, cut);
         self.lanes.occupy(lane);
         self.ladders.push(Box::pin(climb.run(Entry::Full(waiting))));

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
 use super::age::is_expired;
-use super::attempt::{Attempted, Slot, Work};
+use super::attempt::{Attempted, Slot, Work, deadline};
 use super::cut::Demand;
 use super::dead_letter::{self, Death};
 use super::fill::fill_in;
@@ -217,7 +217,7 @@ impl Climb {
 
     /// When an attempt that begins now is cut.
     fn deadline(&self) -> Option<std::time::Instant> {
-        self.route.timeout.map(|limit| (Instant::now() + limit).into_std())
+        self.route.timeout.and_then(deadline)
     }
 
     async fn timed(&self, slot: Slot) -> Attempted {
@@ -246,7 +246,7 @@ impl Climb {
     /// Hands the records of a successful attempt to their sinks. An event with a key to `confirm` waits until they are
     /// written: only then may the event count as handled before.
     async fn emit(&self, work: Work, confirm: Option<DedupKey>) -> Step {
-        let Work { event, mut cx, .. } = work;
+        let Work { event, mut cx, cut, .. } = work;
         let attempts = cx.attempt();
         let mut emitted = cx.take_emitted();
         let confirm = confirm.and_then(|key| Some((self.route.dedup.as_ref()?, key)));
@@ -260,6 +260,7 @@ impl Climb {
             Some(_) => Some(oneshot::channel()).unzip(),
             None => (None, None),
         };
+        cut.hand_over();
         fill_in(&self.route, &event, self.received_wall, &mut emitted);
         let ticket = self.ticket(emitted.len(), Outcome::Handled, event, attempts, waiter);
         let waiting = hand_in(&self.route, self.received, &mut emitted, || Ticket::Shared(Arc::clone(&ticket)));
@@ -299,6 +300,7 @@ impl Climb {
 
     async fn give_up(&self, destination: &SinkHandle, work: &Work, reason: &'static str, why: &HandlerError) -> Step {
         let error = report(why.source());
+        work.cut.hand_over();
         let death = Death { reason, error, attempts: work.cx.attempt(), first_seen: self.received_wall };
         self.bury(destination, &work.event, death).await
     }

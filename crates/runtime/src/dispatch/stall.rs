@@ -109,6 +109,7 @@ impl StallWatch {
         let topic = oldest.cut.topic();
         let topic = topic.as_ref().map_or("", |topic| topic.as_str());
         let (demand, next) = match oldest.rung {
+            _ if oldest.cut.is_handed_over() => (Demand::None, "its records wait for room in their sink"),
             1 => (Demand::None, "its attempt is cut next"),
             2 => (Demand::Cut, "its attempt is cut; it goes to the dead letters next"),
             _ => (Demand::Bury, "it goes to the dead letters"),

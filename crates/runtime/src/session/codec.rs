@@ -71,7 +71,7 @@ pub(crate) struct Publish {
     pub(crate) qos: QoS,
     pub(crate) dup: bool,
     pub(crate) retain: bool,
-    /// Bytes of the whole packet but for its topic.
+    /// Bytes of the whole packet but for its topic, and what its properties take beside.
     pub(crate) length: u32,
 }
 
@@ -344,6 +344,7 @@ impl Publish {
         }
         let mut properties = None;
         let mut topic_alias = None;
+        let mut overhead = 0;
         if version == MqttVersion::V5 {
             match packet.get(rest) {
                 Some(0) => rest += 1,
@@ -357,6 +358,7 @@ impl Publish {
                     }
                     let (decoded, alias) = properties::read(packet.slice(from..rest)).map_err(broken)?;
                     topic_alias = alias;
+                    overhead = properties::overhead(&decoded);
                     properties = Some(Box::new(decoded));
                 }
                 None => return Err(short()),
@@ -366,7 +368,7 @@ impl Publish {
             return Err(short());
         }
         let topic = packet.slice(topic_start..topic_end);
-        let length = u32::try_from(packet.len() - topic.len()).unwrap_or(u32::MAX);
+        let length = u32::try_from(packet.len() - topic.len() + overhead).unwrap_or(u32::MAX);
         packet.advance(rest);
         let (dup, retain) = (first & 0b1000 != 0, first & 0b0001 != 0);
         Ok(Self { topic, payload: packet, properties, topic_alias, pkid, qos, dup, retain, length })
@@ -460,6 +462,12 @@ fn unsuback_reason(reason: v5::UnsubAckReason) -> Reason {
 pub(crate) fn write_puback(out: &mut BytesMut, pkid: u16) {
     let [high, low] = pkid.to_be_bytes();
     out.put_slice(&[0x40, 0x02, high, low]);
+}
+
+/// An expiry as MQTT counts it. What is left of a second counts as one: 0 would mean that it has passed.
+pub(crate) fn whole_seconds(expiry: Duration) -> u32 {
+    let seconds = expiry.as_secs().saturating_add(u64::from(expiry.subsec_nanos() > 0));
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
 /// Writes a PINGREQ.

@@ -16,15 +16,16 @@ use tracing::{debug, info, warn};
 use super::backoff::Backoff;
 use super::error::{SessionError, SessionErrorKind};
 use super::handshake::{ConnectOptions, handshake, write_disconnect};
-use super::link::Link;
+use super::link::{Finished, Link};
 use super::manifest::Place;
 use super::outgoing::Outgoing;
 use super::parting::{Parting, PartingCell};
 use super::reason::{Advice, Reason};
-use super::running::{End, Running, Unreleased};
+use super::running::{End, Running};
 use super::settings::Settings;
 use super::status::{Phase, Status};
 use super::transport::Connector;
+use super::unreleased::Unreleased;
 use super::window::AckWindow;
 use super::wire::Wire;
 use crate::config::MqttVersion;
@@ -88,6 +89,7 @@ impl Connection {
                 () = self.force.cancelled() => return Ok(()),
                 () = self.may_go() => return Ok(()),
                 opened = timeout(self.connect_timeout, open(&*self.connector, &self.options, &self.settings)) => opened,
+                never = self.show_unfinished(&mut window, &mut released) => match never {},
             };
             if !matches!(opened, Ok(Ok(_))) {
                 self.connector.unusable(turn);
@@ -180,6 +182,7 @@ impl Connection {
                 () = self.force.cancelled() => return Ok(()),
                 () = self.may_go() => return Ok(()),
                 () = sleep(delay) => {}
+                never = self.show_unfinished(&mut window, &mut released) => match never {},
             }
         }
     }
@@ -193,6 +196,18 @@ impl Connection {
         self.leave.cancelled().await;
         if !self.options.clean_start && !self.parting.conclude(Parting::KeepPlace) {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// Shows, while there is no session, what of earlier ones is still being handled. Never ready. Cancel-safe.
+    async fn show_unfinished(&self, window: &mut AckWindow, released: &mut Unreleased) -> Infallible {
+        let mut finished = Finished::default();
+        loop {
+            self.link.take_finished(&mut finished);
+            released.take_back(window, &mut finished);
+            self.status.set_occupied(window.len(), window.occupied() + released.events);
+            self.status.set_full(!released.leave_room(window, &self.settings));
+            self.link.finished_ready().await;
         }
     }
 

@@ -161,7 +161,7 @@ fn write_connect(options: &ConnectOptions, out: &mut BytesMut) -> Result<(), Box
     match options.version {
         MqttVersion::V5 => {
             let properties = v5::ConnectProperties {
-                session_expiry_interval: Some(u32::try_from(options.session_expiry.as_secs()).unwrap_or(u32::MAX)),
+                session_expiry_interval: Some(codec::whole_seconds(options.session_expiry)),
                 receive_maximum: Some(options.receive_maximum),
                 max_packet_size: Some(options.max_packet_bytes),
                 topic_alias_max: Some(options.topic_alias_max),
@@ -185,7 +185,7 @@ fn write_connect(options: &ConnectOptions, out: &mut BytesMut) -> Result<(), Box
                 properties: will.expiry.map(|expiry| v5::LastWillProperties {
                     delay_interval: None,
                     payload_format_indicator: None,
-                    message_expiry_interval: Some(u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX)),
+                    message_expiry_interval: Some(codec::whole_seconds(expiry)),
                     content_type: None,
                     response_topic: None,
                     correlation_data: None,

@@ -36,6 +36,7 @@ mod stand_in;
 mod status;
 mod subscriptions;
 pub(crate) mod transport;
+mod unreleased;
 mod window;
 mod wire;
 

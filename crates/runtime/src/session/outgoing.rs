@@ -14,6 +14,7 @@ use rumqttc::v5::mqttbytes::v5;
 use tidemill_core::{Properties, Publication, QoS};
 use tokio::sync::mpsc;
 
+use super::codec;
 use super::done::Done;
 use super::reason::Reason;
 use crate::config::MqttVersion;
@@ -319,7 +320,7 @@ fn unwritable(from: &Properties) -> Option<&'static str> {
 fn v5_properties(from: &Properties) -> v5::PublishProperties {
     v5::PublishProperties {
         payload_format_indicator: from.utf8_payload.then_some(1),
-        message_expiry_interval: from.message_expiry.map(|d| u32::try_from(d.as_secs()).unwrap_or(u32::MAX)),
+        message_expiry_interval: from.message_expiry.map(codec::whole_seconds),
         topic_alias: None,
         response_topic: from.response_topic.clone(),
         correlation_data: from.correlation_data.clone(),

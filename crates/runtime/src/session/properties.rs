@@ -71,6 +71,14 @@ pub(super) fn read(mut bytes: Bytes) -> Result<(Properties, Option<u16>), Proper
     Ok((properties, topic_alias))
 }
 
+/// What texts and numbers take in memory beside their bytes, where there may be very many: a user property of five bytes
+/// takes twenty times as much.
+pub(super) fn overhead(properties: &Properties) -> usize {
+    /// A text knows its place, length and room, and so does the allocator.
+    const TEXT: usize = 2 * size_of::<String>();
+    properties.user.len() * 2 * TEXT + properties.subscription_ids.len() * size_of::<u32>()
+}
+
 fn short(_: bytes::TryGetError) -> PropertyError {
     PropertyError::Short
 }

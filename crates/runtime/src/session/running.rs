@@ -33,6 +33,7 @@ use super::settings::Settings;
 use super::stand_in::given_turn;
 use super::status::{Phase, Status};
 use super::subscriptions::Subscriptions;
+use super::unreleased::Unreleased;
 use super::window::AckWindow;
 use super::wire::{Driven, Interest, Wire};
 use crate::config::Overflow;
@@ -42,6 +43,9 @@ use crate::wake::Dormant;
 const GOODBYE: Duration = Duration::from_millis(500);
 /// How long the broker may take to close a connection on which something was left unread.
 const LAST_READ: Duration = Duration::from_secs(5);
+
+/// Four times the acknowledgements of the largest window: a broker that sends events beyond them reads nothing (G5).
+const MOST_UNSENT: usize = 4 * 4 * u16::MAX as usize;
 
 /// A dispatcher that takes nothing for so long is not merely busy.
 const STANDSTILL: Duration = Duration::from_secs(10);
@@ -80,13 +84,6 @@ pub(crate) struct Running<'a> {
     pub(crate) stopped_reading: bool,
     /// Its client ID, for the log.
     pub(crate) instance: &'a str,
-}
-
-/// QoS 0 events that were handed over and are not finished.
-#[derive(Debug, Default)]
-pub(crate) struct Unreleased {
-    pub(crate) events: usize,
-    pub(crate) bytes: usize,
 }
 
 /// What one session knows of itself.
@@ -234,6 +231,10 @@ impl Running<'_> {
     /// Everything that needs no waiting: acks, publications, decoding, the next step of leaving.
     fn work(&mut self, turn: &mut Turn) -> Result<(), (SessionError, Reason)> {
         self.take_back(turn);
+        if self.wire.output.len() > MOST_UNSENT && !self.settings.filters.is_empty() {
+            let text = "the broker sends events and takes no acknowledgements";
+            return Err((SessionError::new(SessionErrorKind::Protocol, text), Reason::UNSPECIFIED));
+        }
         self.outgoing.pump(self.settings.version, &mut self.wire.output, None);
         self.continue_pausing(turn).map_err(|error| (error, Reason::UNSPECIFIED))?;
         if turn.undecoded {
@@ -254,11 +255,7 @@ impl Running<'_> {
         if turn.finished.is_empty() {
             return;
         }
-        self.released.events -= turn.finished.released.min(self.released.events);
-        self.released.bytes -= turn.finished.released_bytes.min(self.released.bytes);
-        for seq in turn.finished.numbers.drain(..) {
-            self.window.finish(seq);
-        }
+        self.released.take_back(self.window, &mut turn.finished);
         let output = &mut self.wire.output;
         let before = output.len();
         let acked = self.window.take_due(|pkid| codec::write_puback(output, pkid));
@@ -273,8 +270,7 @@ impl Running<'_> {
     }
 
     fn has_room(&self) -> bool {
-        self.window.occupied() + self.released.events < self.settings.high_water
-            && self.window.unfinished_bytes() + self.released.bytes < self.settings.max_unfinished_bytes
+        self.released.leave_room(self.window, self.settings)
     }
 
     /// Whether more may be taken in. Without room it goes on up to the next event: what stands in front of it may be an

@@ -30,7 +30,7 @@ pub(crate) async fn open(name: &str, sink: &dyn Sink, settings: &SinkSettings) -
             return Err(failure);
         }
         let delay = backoff.next().max(failure.retry_after().unwrap_or_default());
-        if Instant::now() + delay >= until {
+        if delay >= until.saturating_duration_since(Instant::now()) {
             return Err(failure);
         }
         warn!(

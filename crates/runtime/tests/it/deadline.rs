@@ -315,3 +315,18 @@ fn quiet() -> tidemill_runtime::Config {
     config.mqtt.keep_alive = Duration::ZERO;
     config
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_route_may_say_that_its_attempts_have_all_the_time_there_is() {
+    for execution in [Execution::Inline, Execution::Spawn] {
+        let (handler, mut calls) = Calls::new();
+        let route = route(handler).timeout(Duration::MAX).max_age(Duration::MAX).execution(execution);
+        let mut rig = Rig::start(config(), |worker| worker.add_route(route));
+        let mut broker = rig.subscribed().await;
+        broker.publish(1, "t/a", Q1, "x").await;
+        calls.next().await.fail("once more");
+        calls.next().await.ok();
+        broker.expect_pubacks([1]).await;
+        rig.leave(broker).await;
+    }
+}

@@ -195,3 +195,36 @@ async fn epochs_count_the_sessions() {
         broker.cut();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_the_broker_is_away_the_window_shows_what_is_still_being_handled() {
+    let (handler, mut calls) = Calls::new();
+    let mut config = config();
+    config.mqtt.window = 4;
+    let mut rig = Rig::with_handler(config, handler);
+    let mut broker = rig.subscribed().await;
+    for (pkid, qos) in [(1, Q1), (2, Q1), (3, Q1), (0, Q0)] {
+        broker.publish(pkid, &format!("t/{pkid}"), qos, "x").await;
+    }
+    let mut held = calls.take(4).await;
+    let shown = || {
+        let instance = rig.handle.status().instances.remove(0);
+        (instance.unacknowledged, instance.window_use, rig.metric("tidemill_window_saturation_ratio", &[]))
+    };
+    until(|| shown() == (3, 1.0, 1.0)).await;
+    broker.cut();
+    until(|| shown() == (0, 1.0, 1.0)).await;
+    held.drain(..2).for_each(Call::ok);
+    until(|| shown() == (0, 0.5, 0.5)).await;
+    held.drain(..).for_each(Call::ok);
+    until(|| shown() == (0, 0.0, 0.0)).await;
+    // All of it is free in the next session.
+    let mut broker = rig.subscribed().await;
+    for pkid in 1..=4 {
+        broker.publish(pkid, &format!("t/{pkid}"), Q1, "y").await;
+    }
+    calls.take(4).await.into_iter().for_each(Call::ok);
+    broker.expect_pubacks(1..=4).await;
+    let summary = rig.leave(broker).await;
+    assert_eq!((summary.received, summary.handled, summary.abandoned), (8, 5, 3));
+}

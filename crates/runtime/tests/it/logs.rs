@@ -24,7 +24,7 @@ impl io::Write for Lines {
 
 impl Lines {
     /// Takes down what this thread logs.
-    fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+    fn begin() -> (Self, (tracing::subscriber::DefaultGuard, tracing::Dispatch)) {
         let lines = Self::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -33,7 +33,9 @@ impl Lines {
             .without_time()
             .with_writer(move || writer.clone())
             .finish();
-        (lines, tracing::subscriber::set_default(subscriber))
+        // While there is one subscriber alone, whoever logs something first decides for all threads whether it is wanted.
+        let second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish());
+        (lines, (tracing::subscriber::set_default(subscriber), second))
     }
 
     fn with(&self, words: &str) -> Vec<String> {
@@ -81,4 +83,33 @@ async fn dead_letters_that_the_broker_throws_away_are_warned_of_once() {
     let said = lines.with("nobody is subscribed");
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains("tidemill/dead/t") && said[0].contains("tidemill dead subscribe"), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_waits_for_its_sink_is_not_said_to_be_cut_or_dead_lettered() {
+    let (lines, _guard) = Lines::begin();
+    let sink = Recording::new();
+    sink.block(true);
+    let mut settings = tidemill_runtime::SinkSettings::default();
+    (settings.queue_records, settings.write_timeout) = (1, Duration::ZERO);
+    let mut config = config();
+    config.mqtt.window = 4;
+    config.mqtt.keep_alive = Duration::ZERO;
+    let (handler, mut calls) = Calls::new();
+    let out = sink.clone();
+    let mut rig = Rig::start(config, |worker| worker.sink_with("out", out, settings).add_route(route(handler)));
+    let mut broker = rig.subscribed().await;
+    for pkid in 1..=4 {
+        broker.publish(pkid, &format!("t/{pkid}"), Q1, "x").await;
+    }
+    for call in calls.take(4).await {
+        call.emit("out", &["r"]);
+    }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(lines.with("attempt is cut").is_empty() && lines.with("goes to the dead letters").is_empty());
+    let said = lines.with("its records wait for room in their sink");
+    assert!((1..=10).contains(&said.len()) && said[0].contains("route=\"t\""), "{said:?}");
+    sink.block(false);
+    broker.expect_pubacks(1..=4).await;
+    rig.leave(broker).await;
 }

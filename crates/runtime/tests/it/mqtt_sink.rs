@@ -106,3 +106,15 @@ async fn a_write_that_is_dropped_while_it_hands_over_publishes_nothing_twice() {
     written.unwrap();
     assert!(taken.iter().enumerate().all(|(at, text)| *text == at.to_string()), "something came twice or out of order");
 }
+
+#[tokio::test]
+async fn a_limit_of_no_time_or_of_more_than_there_is_is_refused_when_the_sink_is_opened() {
+    for limit in [Duration::ZERO, Duration::MAX] {
+        let mut config = MqttSinkConfig::new(Config::default().mqtt, "out");
+        config.timeout = limit;
+        let opened = timeout(Duration::from_secs(20), MqttSink::new(config).open()).await;
+        let error = opened.expect("it is not opened").unwrap_err();
+        assert_eq!(error.kind(), SinkErrorKind::Misconfigured, "{error}");
+        assert!(tidemill_core::report(&error).contains("timeout"), "{error}");
+    }
+}

@@ -182,3 +182,47 @@ async fn the_same_holds_for_their_number() {
     broker.expect_pubacks(1..=4).await;
     rig.leave(broker).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn properties_count_for_the_memory_that_they_take() {
+    let (handler, mut calls) = Calls::new();
+    let mut config = config();
+    config.mqtt.max_unfinished_bytes = 1024 * 1024;
+    config.mqtt.max_packet_bytes = 64 * 1024;
+    config.dispatch.stall_after = Duration::ZERO;
+    let mut rig = Rig::with_handler(config, handler);
+    let stream = open(&mut rig).await;
+    // Five bytes each on the wire.
+    let properties = v5::PublishProperties { user_properties: vec![Default::default(); 10_000], ..Default::default() };
+    let event = |pkid| v5::Publish { properties: Some(properties.clone()), ..publish(pkid, &format!("t/{pkid}"), "x") };
+    let (_reader, _flood) = flood(stream, encoded((1..=20).map(event)));
+    let held = calls.take(2).await;
+    settle().await;
+    let taken: usize = held
+        .iter()
+        .chain(&calls.waiting().await)
+        .map(|call| {
+            let properties = call.event.properties().unwrap();
+            properties.user.capacity() * size_of::<(String, String)>()
+        })
+        .sum();
+    assert!(taken <= 2 * 1024 * 1024, "{taken} bytes");
+}
+
+/// Its events come on and on, and it leaves their acknowledgements in the pipe.
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_sends_and_never_reads_is_left() {
+    use tokio::io::AsyncWriteExt;
+    let mut config = config();
+    config.mqtt.keep_alive = Duration::from_secs(30);
+    let mut rig = Rig::with_pipes(config, 64 * 1024, |worker| worker.add_route(route(Fine)));
+    let (_reader, mut writer) = tokio::io::split(open(&mut rig).await);
+    let burst = encoded((1..=1000).map(|pkid| publish(pkid, "t/a", "x")));
+    let mut sent = 0;
+    while sent < 1_000_000 && writer.write_all(&burst).await.is_ok() {
+        sent += 1000;
+    }
+    assert!(sent < 1_000_000, "the acknowledgements of so many events wait to be written");
+    let broker = rig.subscribed().await;
+    rig.leave(broker).await;
+}

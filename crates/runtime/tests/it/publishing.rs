@@ -152,3 +152,26 @@ async fn a_publishing_connection_that_was_refused_is_tried_again_as_long_as_even
     out.puback(sent.pkid).await;
     broker.expect_pubacks([1]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_expiry_below_a_second_does_not_mean_that_it_has_passed() {
+    let (handler, mut calls) = Calls::new();
+    let mut rig = Rig::start(config(), |worker| worker.add_route(route(handler)));
+    let mut broker = rig.subscribed().await;
+    broker.publish(1, "t/a", Q1, "x").await;
+    calls.next().await.answer(|cx| {
+        for expiry in [0, 1, 999, 1000, 1001] {
+            let mut properties = Properties::default();
+            properties.message_expiry = Some(Duration::from_millis(expiry));
+            cx.publish(to("out", "x").with_properties(properties));
+        }
+        Ok(())
+    });
+    let mut out = rig.publishing().await;
+    for seconds in [0, 1, 1, 1, 2] {
+        let sent = out.expect_publish().await;
+        assert_eq!(sent.properties.unwrap().message_expiry_interval, Some(seconds));
+        out.puback(sent.pkid).await;
+    }
+    broker.expect_pubacks([1]).await;
+}

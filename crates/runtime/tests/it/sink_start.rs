@@ -18,11 +18,13 @@ struct Opening {
     opens_at: usize,
     hangs: bool,
     wrong: bool,
+    /// For how long it asks to be left alone.
+    rests: Option<Duration>,
 }
 
 impl Opening {
     fn at(opens_at: usize) -> Self {
-        Self { tries: Arc::default(), opens_at, hangs: false, wrong: false }
+        Self { tries: Arc::default(), opens_at, hangs: false, wrong: false, rests: None }
     }
 }
 
@@ -40,7 +42,12 @@ impl Sink for Opening {
         match tried {
             _ if self.wrong => Err(SinkError::misconfigured("no such table")),
             tried if tried >= self.opens_at => Ok(()),
-            _ => Err(SinkError::unavailable("connection refused")),
+            _ => {
+                let error = SinkError::unavailable("connection refused");
+                Err(self
+                    .rests
+                    .map_or_else(|| SinkError::unavailable("connection refused"), |rest| error.with_retry_after(rest)))
+            }
         }
     }
 
@@ -78,6 +85,14 @@ async fn a_worker_waits_no_longer_than_it_may_and_says_what_was_wrong() {
         let why = if hangs { "no answer within 20s" } else { "connection refused" };
         assert!(told.contains("open sink \"out\"") && told.contains(why), "{told}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_asks_for_more_time_than_there_is_is_a_sink_that_did_not_open() {
+    let sink = Opening { rests: Some(Duration::MAX), ..Opening::at(2) };
+    let error = start(&sink, |s| s.start = SinkStart::Wait).ended().await.unwrap_err();
+    assert_eq!(error.kind(), RunErrorKind::SinkOpen);
+    assert!(told(&error).contains("connection refused"));
 }
 
 #[tokio::test(start_paused = true)]

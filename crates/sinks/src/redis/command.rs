@@ -2,6 +2,8 @@
 //!
 //! Invariant: a record with an idempotency key is written and remembered in one step, or neither.
 
+use std::time::Duration;
+
 use redis::Cmd;
 use tidemill_core::Record;
 
@@ -9,9 +11,10 @@ use super::config::{RedisConfig, RedisInto};
 use crate::Escape;
 
 /// Writes unless the key is remembered. A script runs alone and is persisted as a whole; a write that fails is not
-/// remembered.
+/// remembered, also where the script itself does: it has no room for a command of many thousand words.
 const ONCE: &str = "if not redis.call('SET',KEYS[1],1,'NX','PX',ARGV[1]) then return false end \
-                    local r=redis.pcall(unpack(ARGV,2)) \
+                    local ran,r=pcall(function() return redis.pcall(unpack(ARGV,2)) end) \
+                    if not ran then r=redis.error_reply('ERR '..tostring(r)) end \
                     if type(r)=='table' and r.err then redis.call('DEL',KEYS[1]) end \
                     return r";
 
@@ -19,11 +22,18 @@ const ONCE: &str = "if not redis.call('SET',KEYS[1],1,'NX','PX',ARGV[1]) then re
 const WORDS: usize = 16;
 const OTHER_BYTES: usize = 192;
 
+/// The server adds it to its clock, and refuses what does not fit: a century is for ever. What is left of a millisecond
+/// counts as one.
+fn millis(lifetime: Duration) -> u64 {
+    const CENTURY: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+    u64::try_from(lifetime.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).min(CENTURY)
+}
+
 /// # Errors
 /// The record does not fit the key's template: why.
 pub(super) fn of(config: &RedisConfig, record: &Record) -> Result<Cmd, String> {
     let key = config.key.render(record, Escape::None).map_err(|error| error.to_string())?;
-    let remember = u64::try_from(config.remember.as_millis()).unwrap_or(u64::MAX);
+    let remember = millis(config.remember);
     let mut command = Cmd::with_capacity(WORDS, record.size_bytes() + OTHER_BYTES);
     if let (Some(id), 1..) = (&record.idempotency_key, remember) {
         command.arg("EVAL").arg(ONCE).arg(2).arg(remembered(config, &key, id)).arg(&*key).arg(remember);
@@ -74,7 +84,7 @@ fn push_words(command: &mut Cmd, config: &RedisConfig, key: &[u8], record: &Reco
             [b"SET", key, &record.payload].into_iter().for_each(&mut push);
             if !expires.is_zero() {
                 push(b"PX");
-                push(expires.as_millis().max(1).to_string().as_bytes());
+                push(millis(expires).to_string().as_bytes());
             }
         }
     }

@@ -231,8 +231,8 @@ proptest! {
             write_publish(version, &mut out, &publication, pkid, u32::MAX).unwrap();
             let mut packet = out.split_off(before.len());
             prop_assert_eq!(&out[..], &before[..]);
-            let Ok(Some(super::super::codec::Incoming::Publish(read))) =
-                super::super::codec::decode(version, &mut packet, u32::MAX) else { panic!("no event in {packet:?}") };
+            let Ok(Some(codec::Incoming::Publish(read))) =
+                codec::decode(version, &mut packet, u32::MAX) else { panic!("no event in {packet:?}") };
             prop_assert!(packet.is_empty());
             prop_assert_eq!(&read.topic[..], publication.topic.as_str().as_bytes());
             prop_assert_eq!((&read.payload, read.pkid, read.qos, read.retain), (&publication.payload, pkid, qos, retain));

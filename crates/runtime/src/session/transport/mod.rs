@@ -65,6 +65,8 @@ struct Target {
     address: BrokerAddress,
     #[cfg(feature = "tls")]
     tls: Option<tls::Tls>,
+    #[cfg(feature = "websocket")]
+    max_packet_bytes: u32,
 }
 
 /// Connects as the configuration says: to one of its addresses after another, each time that one cannot be reached or
@@ -97,7 +99,10 @@ impl UrlConnector {
 }
 
 impl Target {
-    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "TLS settings are all it takes from there"))]
+    #[cfg_attr(
+        not(any(feature = "tls", feature = "websocket")),
+        expect(unused_variables, reason = "settings of layers above TCP are all it takes from there")
+    )]
     fn new(config: &MqttConfig, address: BrokerAddress) -> Result<Self, SessionError> {
         #[cfg(not(feature = "tls"))]
         if address.transport.is_tls() {
@@ -112,6 +117,8 @@ impl Target {
         Ok(Self {
             #[cfg(feature = "tls")]
             tls: address.transport.is_tls().then(|| tls::Tls::new(&config.tls, &address.host)).transpose()?,
+            #[cfg(feature = "websocket")]
+            max_packet_bytes: config.max_packet_bytes,
             address,
         })
     }
@@ -136,7 +143,7 @@ impl Target {
         };
         #[cfg(feature = "websocket")]
         if self.address.transport.is_websocket() {
-            return websocket::connect(stream, &self.address).await;
+            return websocket::connect(stream, &self.address, self.max_packet_bytes).await;
         }
         Ok(stream)
     }

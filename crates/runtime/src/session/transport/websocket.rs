@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::protocol::Message;
+use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 
 use super::BoxStream;
 use crate::config::BrokerAddress;
@@ -19,14 +19,25 @@ use crate::session::error::{SessionError, SessionErrorKind};
 /// Largest piece of output put into one frame.
 const MAX_FRAME: usize = 64 * 1024;
 
-pub(super) async fn connect(stream: BoxStream, address: &BrokerAddress) -> Result<BoxStream, SessionError> {
+/// The longest frame that is taken whatever the longest packet is: a frame may hold many.
+const LONGEST_FRAME: usize = 16 * 1024 * 1024;
+
+/// Opens a stream whose frames may be as long as the longest packet.
+pub(super) async fn connect(
+    stream: BoxStream,
+    address: &BrokerAddress,
+    max_packet_bytes: u32,
+) -> Result<BoxStream, SessionError> {
     let failed = |error| {
         let text = "the WebSocket handshake failed; check the path of `mqtt.url` (many brokers use /mqtt)";
         SessionError::new(SessionErrorKind::WebSocket, text).with_source(error)
     };
     let mut request = address.to_string().into_client_request().map_err(failed)?;
     request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
-    let (socket, _) = tokio_tungstenite::client_async(request, stream).await.map_err(failed)?;
+    let longest = Some(LONGEST_FRAME.max(max_packet_bytes as usize));
+    let limits = WebSocketConfig::default().max_frame_size(longest).max_message_size(longest);
+    let (socket, _) =
+        tokio_tungstenite::client_async_with_config(request, stream, Some(limits)).await.map_err(failed)?;
     Ok(Box::new(WebSocket { socket, rest: Bytes::new() }))
 }
 
@@ -76,5 +87,39 @@ impl AsyncWrite for WebSocket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_close(cx).map_err(broken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use futures_util::SinkExt as _;
+    use tokio::io::AsyncReadExt as _;
+    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn a_packet_that_is_allowed_comes_however_long_it_is() {
+        const LENGTH: usize = 20 * 1024 * 1024;
+        let mut config = Config::default().mqtt;
+        config.url = "ws://localhost/mqtt".to_owned();
+        let (near, far) = tokio::io::duplex(1024 * 1024);
+        let serving = tokio::spawn(async move {
+            #[expect(clippy::result_large_err, reason = "the library asks for it")]
+            let agree = |_: &Request, mut response: Response| {
+                response.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
+                Ok(response)
+            };
+            let mut socket = tokio_tungstenite::accept_hdr_async(far, agree).await.unwrap();
+            drop(socket.send(Message::Binary(vec![7; LENGTH].into())).await);
+        });
+        let mut stream =
+            connect(Box::new(near), &config.broker().unwrap(), u32::try_from(LENGTH).unwrap()).await.unwrap();
+        let mut packet = vec![0; LENGTH];
+        stream.read_exact(&mut packet).await.unwrap();
+        serving.await.unwrap();
     }
 }

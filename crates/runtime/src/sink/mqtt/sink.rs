@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::handed::{Handed, HandedOver};
 use super::publication::{self, Topic};
-use crate::config::{Config, MqttSinkConfig};
+use crate::config::{Config, MAX_DURATION, MqttSinkConfig};
 use crate::session::{PublishError, Publisher};
 
 /// Publishes records to an MQTT broker: the worker's own, or another one, over a connection of its own.
@@ -44,6 +44,7 @@ pub struct MqttSink {
 #[derive(Debug)]
 enum Problem {
     Topic(String),
+    Timeout,
     /// What the connection said last, if it said something.
     NoConnection(Option<String>),
     Unacknowledged(Option<String>),
@@ -54,6 +55,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, said) = match self {
             Self::Topic(why) => return write!(f, "topic of the MQTT sink: {why}"),
+            Self::Timeout => {
+                return f.write_str("timeout of the MQTT sink is no time or longer than 365 days: set it in between");
+            }
             Self::Refused(why) => {
                 return write!(
                     f,
@@ -198,6 +202,9 @@ impl Sink for MqttSink {
 
     async fn open(&self) -> Result<(), SinkError> {
         let topic = self.topic()?;
+        if self.config.timeout.is_zero() || self.config.timeout > MAX_DURATION {
+            return Err(SinkError::misconfigured(Problem::Timeout));
+        }
         if self.config.qos == QoS::ExactlyOnce {
             return Err(SinkError::misconfigured(Problem::Topic("qos 2 is not sent: set 0 or 1".to_owned())));
         }

@@ -121,6 +121,32 @@ async fn a_record_whose_key_holds_something_else_is_refused_alone_and_not_rememb
 }
 
 #[tokio::test]
+async fn for_ever_is_not_too_long_to_remember_a_key_or_to_keep_a_value() {
+    let Some(store) = Store::start(RedisInto::Value { expires: Duration::MAX }).await else { return };
+    for remember in [Duration::MAX, Duration::from_nanos(1)] {
+        let mut config = store.config();
+        config.remember = remember;
+        let record = Record::new("x").with_idempotency_key(format!("{remember:?}"));
+        Redis::new(config).write(&[record]).await.unwrap();
+        assert_eq!(store.cli(&["GET", "out:all"]).await, "x");
+    }
+}
+
+/// More words than a script can hand to one command.
+#[tokio::test]
+async fn a_record_with_very_many_headers_is_not_remembered_unless_it_is_written() {
+    let Some(store) = Store::start(RedisInto::Stream { max_len: 0 }).await else { return };
+    let sink = store.sink();
+    let mut record = Record::new("x").with_key("k").with_idempotency_key("1");
+    record.headers = (0..9000).map(|number| (number.to_string(), "v".to_owned())).collect();
+    for _ in 0..2 {
+        let written = sink.write(std::slice::from_ref(&record)).await;
+        let stored = store.cli(&["XLEN", "out:all"]).await;
+        assert_eq!(written.is_ok(), stored == "1", "{written:?}, and the stream has {stored}");
+    }
+}
+
+#[tokio::test]
 async fn an_idempotency_key_is_remembered_for_each_list_by_itself() {
     let Some(store) = Store::start(RedisInto::List).await else { return };
     let sink = store.sink();
