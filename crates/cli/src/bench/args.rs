@@ -16,7 +16,7 @@ use super::stage::Setup;
 use super::stamp;
 use super::template::Template;
 use super::work::Work;
-use crate::connect::{LoginArgs, Version, in_options};
+use crate::connect::{LoginArgs, Version, connector, in_options};
 use crate::exit::Failure;
 use crate::names;
 use crate::number::{self, within};
@@ -110,6 +110,8 @@ impl BrokerArgs {
             .validate()
             .and_then(|()| config.check_files())
             .map_err(|errors| Failure::Usage(in_options(&errors.to_string())))?;
+        // Certificates that cannot be used are wrong usage, too.
+        connector(&config.mqtt)?;
         Ok(link)
     }
 }

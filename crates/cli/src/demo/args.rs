@@ -9,7 +9,7 @@ use clap::Args;
 use tidemill::QoS;
 use tidemill::config::MqttConfig;
 
-use crate::connect::{LoginArgs, Version, in_options};
+use crate::connect::{LoginArgs, Version, connector, in_options};
 use crate::exit::Failure;
 use crate::number::{self, within};
 
@@ -213,6 +213,8 @@ impl DemoArgs {
             .validate()
             .and_then(|()| config.check_files())
             .map_err(|errors| Failure::Usage(in_options(&errors.to_string())))?;
+        // Certificates that cannot be used are wrong usage, too.
+        connector(&config.mqtt)?;
         Ok(config.mqtt)
     }
 }
