@@ -178,6 +178,7 @@ pub(crate) async fn run(args: &RebalanceArgs, stop: CancellationToken) -> Result
         let why = "--broker-in publishers is not for this benchmark: the broker outlives the publishers here";
         return Err(Failure::Usage(why.to_owned()));
     }
+    output::writable(&[("--html", args.output.html.as_ref())])?;
     let bar = Bar::new();
     let mut changes = Vec::new();
     for (step, kind) in args.change.iter().enumerate() {

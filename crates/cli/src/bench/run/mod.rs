@@ -91,6 +91,11 @@ pub(crate) async fn run(args: &RunArgs, stop: CancellationToken) -> Result<Outco
     };
     // Wrong usage is said before anything is started.
     args.load.setup(&args.broker, &args.broker.link()?, size)?;
+    output::writable(&[
+        ("--csv", args.csv.as_ref()),
+        ("--hdr", args.hdr.as_ref()),
+        ("--html", args.output.html.as_ref()),
+    ])?;
     let (mut venue, link) = Venue::start(&args.broker, false).await?;
     let setup = args.load.setup(&args.broker, &link, size)?;
     let bar = Bar::new();
