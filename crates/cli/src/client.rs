@@ -16,6 +16,8 @@ use crate::connect::Reach;
 
 /// The largest packet that is read.
 const MAX_PACKET: usize = 1 << 20;
+/// What to do about a peer that is no MQTT broker, or none that listens.
+const CHECK: &str = "; check the scheme, the host and the port of `--broker`";
 /// Publications that wait for their PUBACK at most.
 const UNCONFIRMED: usize = 64;
 
@@ -103,7 +105,7 @@ impl Client {
         let io = match stream {
             Ok(Ok(io)) => io,
             Ok(Err(error)) => return Err(Trouble::Connect(tidemill::report(&error))),
-            Err(_) => return Err(Trouble::Silent("connection")),
+            Err(_) => return Err(Trouble::Connect(format!("no connection came{CHECK}"))),
         };
         let mut properties = v5::ConnectProperties::new();
         properties.session_expiry_interval = Some(if durable { EXPIRY } else { 0 });
@@ -115,13 +117,13 @@ impl Client {
         client.send(v5::Packet::Connect(connect, None, reach.login.clone())).await?;
         let answer = client.packet(Instant::now() + reach.patience).await;
         client.connack = match answer.map_err(|trouble| match trouble {
-            Trouble::Odd(_) => Trouble::Odd("the answer to CONNECT is no CONNACK of this version".to_owned()),
+            Trouble::Odd(_) => Trouble::Odd(format!("the answer to CONNECT is no CONNACK of this version{CHECK}")),
             trouble => trouble,
         })? {
             Some(v5::Packet::ConnAck(ack)) if ack.code == v5::ConnectReturnCode::Success => ack,
             Some(v5::Packet::ConnAck(ack)) => return Err(Trouble::Refused(ack.code)),
             Some(other) => return Err(odd("CONNACK", &other)),
-            None => return Err(Trouble::Silent("CONNACK")),
+            None => return Err(Trouble::Connect(format!("no CONNACK came{CHECK}"))),
         };
         Ok(client)
     }

@@ -34,11 +34,15 @@ pub(crate) struct HealthArgs {
     #[arg(long)]
     ready: bool,
     /// The admin server [default: where the worker's configuration has it, on the loopback interface]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
     address: Option<SocketAddr>,
     /// How long all of it may take: connecting, asking, the whole answer
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = timeout)]
     timeout: Duration,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port, as in 127.0.0.1:9464".to_owned())
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {

@@ -14,6 +14,7 @@ mod group;
 mod health;
 mod logs;
 mod names;
+mod number;
 mod paint;
 mod scene;
 mod terminal;

@@ -2,6 +2,7 @@
 //!
 //! - [`broker`]: an MQTT broker inside the process, over TCP and over in-memory pipes under paused time, whose
 //!   behaviour can be bent to that of other brokers.
+//! - `certificates` (feature): an authority and what it signed, for tests of TLS.
 //! - [`clickhouse`]: how a real ClickHouse is run as a child process.
 //! - [`fault`]: networks that fail on demand, in memory and between sockets.
 //! - [`influx`]: the same for an InfluxDB 1.
@@ -19,6 +20,8 @@
 //! - [`wire`]: the packets of both versions, read and written safely.
 
 pub mod broker;
+#[cfg(feature = "certificates")]
+pub mod certificates;
 pub mod clickhouse;
 pub mod client;
 mod convert;

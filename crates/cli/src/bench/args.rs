@@ -9,7 +9,6 @@ use tidemill::Config;
 use tidemill::profile::Profile;
 
 use super::clock;
-use super::number;
 use super::process::{Link, LoadJob, WorkerJob};
 use super::scenario::Scenario;
 use super::schedule::{Schedule, Shape};
@@ -17,9 +16,10 @@ use super::stage::Setup;
 use super::stamp;
 use super::template::Template;
 use super::work::Work;
-use crate::connect::{LoginArgs, Version, in_options};
+use crate::connect::{LoginArgs, Version, connector, in_options};
 use crate::exit::Failure;
 use crate::names;
+use crate::number::{self, within};
 
 const MAX_PUBLISHERS: u64 = 1024;
 const MAX_INSTANCES: u64 = 1024;
@@ -36,6 +36,12 @@ const AHEAD_EMBEDDED: u64 = 2_000;
 /// How often a worker says how much it handled: for the view, or because publishers wait for it.
 const REPORT_PACED_MS: u64 = 50;
 const REPORT_FLAT_OUT_MS: u64 = 2;
+
+/// Reads a window.
+pub(crate) fn window(text: &str) -> Result<u16, String> {
+    let number = within(1, u64::from(u16::MAX))(text)?;
+    u16::try_from(number).map_err(|error| error.to_string())
+}
 
 /// Where the embedded broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,6 +110,8 @@ impl BrokerArgs {
             .validate()
             .and_then(|()| config.check_files())
             .map_err(|errors| Failure::Usage(in_options(&errors.to_string())))?;
+        // Certificates that cannot be used are wrong usage, too.
+        connector(&config.mqtt)?;
         Ok(link)
     }
 }
@@ -116,7 +124,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["publishers", "rate"])]
     pub(crate) scenario: Option<Scenario>,
     /// Connections that publish
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=MAX_PUBLISHERS))]
+    #[arg(long, value_name = "N", default_value = "4", value_parser = within(1, MAX_PUBLISHERS))]
     pub(crate) publishers: u64,
     /// Events per second in an open loop: what is due is due, and latency counts from then on; 0 publishes as fast as
     /// events are handled
@@ -179,17 +187,17 @@ impl LoadArgs {
         let usage = |text: String| Err(Failure::Usage(text));
         let (rate, publishers) = (self.rate(), self.publishers());
         let bounds = [
-            ("publishers", publishers, 1, MAX_PUBLISHERS),
-            ("instances", size.instances, 1, MAX_INSTANCES),
+            ("--publishers", publishers, 1, MAX_PUBLISHERS),
+            ("--instances", size.instances, 1, MAX_INSTANCES),
             ("--keys", self.keys, 1, MAX_KEYS),
             ("--payload", self.payload, stamp::BYTES as u64, MAX_PAYLOAD),
             ("--rate", rate, 0, MAX_RATE),
             ("--count", size.count.unwrap_or(1), 1, MAX_COUNT),
-            ("--window", u64::from(size.window), 1, u64::from(u16::MAX)),
         ];
         for (what, number, low, high) in bounds {
             if !(low..=high).contains(&number) {
-                return usage(format!("{what} {number}: choose {low} to {high}; more needs further machines"));
+                let more = if number > high { "; more needs further machines" } else { "" };
+                return usage(format!("{what} {number}: choose {low} to {high}{more}"));
             }
         }
         if publishers > self.keys {
@@ -202,7 +210,7 @@ impl LoadArgs {
             return usage("--ahead bounds a load that has no rate: leave it or --rate out".to_owned());
         }
         if size.warm_up > LONGEST || size.duration > LONGEST || (size.duration.is_zero() && size.count.is_none()) {
-            return usage("--warm-up and --duration must lie between a moment and a day".to_owned());
+            return usage("--duration must be more than 0s, and neither it nor --warm-up more than a day".to_owned());
         }
         let warm_up_ns = clock::ns(size.warm_up);
         let length_ns = match size.count {

@@ -18,7 +18,6 @@ mod compare;
 mod histogram;
 mod html;
 mod load;
-mod number;
 mod output;
 mod process;
 mod range;

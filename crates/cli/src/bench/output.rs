@@ -1,5 +1,6 @@
 //! Files and lines that results are written to.
 
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -17,6 +18,22 @@ pub(crate) struct OutputArgs {
     /// Writes a report with plots that needs nothing else, no network either
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+}
+
+/// Whether these files can be written, with the options that name them. Asked before anything is measured. Creates what
+/// is missing.
+///
+/// # Errors
+/// The first that cannot.
+pub(crate) fn writable(files: &[(&str, Option<&PathBuf>)]) -> Result<(), Failure> {
+    for (option, path) in files.iter().filter_map(|(option, path)| Some((option, (*path)?))) {
+        let opened = OpenOptions::new().append(true).create(true).open(path);
+        opened.map_err(|error| {
+            let fix = "name a file that this process may write, in a folder that exists";
+            Failure::Usage(format!("{option}: {} cannot be written, {error}: {fix}", path.display()))
+        })?;
+    }
+    Ok(())
 }
 
 /// Prints the object for programs, on one line.

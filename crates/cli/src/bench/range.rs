@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use super::number;
+use crate::number;
 
 /// Longest list: every point of a sweep takes seconds.
 const MOST: usize = 64;

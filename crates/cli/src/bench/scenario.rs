@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::number;
+use crate::number;
 
 /// See the module's description. A rate of 0 is as fast as it goes, and written `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

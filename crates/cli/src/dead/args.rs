@@ -255,8 +255,12 @@ impl SelectArgs {
     /// Checks what the parser cannot.
     ///
     /// # Errors
-    /// A topic filter that is none.
+    /// A topic filter that is none, or a time that ends before it begins.
     pub(super) fn checked(&self) -> Result<Selection, Failure> {
+        if self.since.zip(self.until).is_some_and(|(since, until)| since.0 >= until.0) {
+            let text = "--since is not before --until, so nothing can lie between: exchange them";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let topic = self.topic_filter.as_deref().map(TopicFilter::new).transpose();
         let topic = topic.map_err(|error| Failure::Usage(format!("--topic-filter: {error}")))?;
         Ok(Selection {

@@ -6,18 +6,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::RangedU64ValueParser;
 use tidemill::QoS;
 use tidemill::config::MqttConfig;
 
-use crate::connect::{LoginArgs, Version, in_options};
+use crate::connect::{LoginArgs, Version, connector, in_options};
 use crate::exit::Failure;
+use crate::number::{self, within};
 
 const EXAMPLES: &str = "\
 Examples:
   tidemill demo                                   in one process, no set-up
-  tidemill demo --events 1000000 --instances 8    more of both
-  tidemill demo --rate 20000                      latencies that mean something
+  tidemill demo --events 1M --instances 8         more of both
+  tidemill demo --rate 20K                        latencies that mean something
   tidemill demo --scene                           members join and leave
   tidemill demo --platform                        the same, Watson IoT Platform
   tidemill demo --broker mqtt://127.0.0.1:1883    your own broker
@@ -49,30 +49,30 @@ pub(crate) const LOG: &str = "warn,tidemill_runtime::worker::run=error";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DemoArgs {
     /// How many events the fleet publishes
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = range(1, MAX_EVENTS))]
+    #[arg(long, value_name = "N", default_value = "100000", value_parser = within(1, MAX_EVENTS))]
     pub(crate) events: u64,
     /// How many devices there are; the events of a device keep their order
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = range(1, MAX_DEVICES))]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = within(1, MAX_DEVICES))]
     pub(crate) devices: u64,
     /// How many instances share the events
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = range(1, MAX_INSTANCES))]
+    #[arg(long, value_name = "N", default_value = "4", value_parser = within(1, MAX_INSTANCES))]
     pub(crate) instances: u64,
     /// Events per second; 0 is as fast as they are handled
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = number::parse)]
     pub(crate) rate: u64,
     /// QoS of the events and of the subscription. At 0 the broker may lose events, and the demo says so
     #[arg(long, value_name = "QOS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub(crate) qos: u8,
     /// Size of a payload in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = range(*PAYLOAD.start(), *PAYLOAD.end()))]
+    #[arg(long, value_name = "BYTES", default_value = "128", value_parser = within(*PAYLOAD.start(), *PAYLOAD.end()))]
     pub(crate) payload: u64,
     /// Connections that the fleet publishes through [default: 4, or as many as there are instances or devices when
     /// that is less]
-    #[arg(long, value_name = "N", value_parser = range(1, MAX_PUBLISHERS))]
+    #[arg(long, value_name = "N", value_parser = within(1, MAX_PUBLISHERS))]
     pub(crate) publishers: Option<u64>,
     /// Most events that are published and not yet handled [default: 4000; with --broker 250 per instance at most,
     /// which the usual queue limits of brokers hold]
-    #[arg(long, value_name = "N", value_parser = range(1, MAX_AHEAD))]
+    #[arg(long, value_name = "N", value_parser = within(1, MAX_AHEAD))]
     pub(crate) ahead: Option<u64>,
     /// Another broker than the embedded one: mqtt://, mqtts://, ws:// or wss://, host and port
     #[arg(long, value_name = "URL")]
@@ -106,10 +106,6 @@ pub(crate) struct DemoArgs {
     /// about the settings]
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
-}
-
-fn range(from: u64, to: u64) -> RangedU64ValueParser<u64> {
-    RangedU64ValueParser::new().range(from..=to)
 }
 
 /// What to do, once it is known that it can be done.
@@ -217,6 +213,8 @@ impl DemoArgs {
             .validate()
             .and_then(|()| config.check_files())
             .map_err(|errors| Failure::Usage(in_options(&errors.to_string())))?;
+        // Certificates that cannot be used are wrong usage, too.
+        connector(&config.mqtt)?;
         Ok(config.mqtt)
     }
 }

@@ -1,9 +1,7 @@
 //! On a real Mosquitto: `tidemill demo` with the broker's own default limits, and every command that connects over TLS.
 
-use std::path::Path;
-
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-use tidemill_testkit::mosquitto::{Mosquitto, MosquittoConfig, MosquittoTls, require_or_skip};
+use tidemill_testkit::certificates::Certificates;
+use tidemill_testkit::mosquitto::{Mosquitto, MosquittoConfig, require_or_skip};
 
 use crate::support::run;
 
@@ -37,36 +35,15 @@ async fn one_instance_is_not_flooded_by_the_fleet() {
     demo_on_mosquitto(&["--instances", "1"]).await;
 }
 
-/// An authority `ca.pem`, and what it has signed for `server` and `client`.
-fn certificates(folder: &Path) {
-    let write = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, "tests of tidemill");
-    write("ca.pem", params.self_signed(&key).unwrap().pem());
-    let issuer = Issuer::new(params, key);
-    for (name, purpose) in
-        [("server", ExtendedKeyUsagePurpose::ServerAuth), ("client", ExtendedKeyUsagePurpose::ClientAuth)]
-    {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        params.extended_key_usages = vec![purpose];
-        write(&format!("{name}.pem"), params.signed_by(&key, &issuer).unwrap().pem());
-        write(&format!("{name}.key"), key.serialize_pem());
-    }
-}
-
 #[tokio::test]
 async fn every_command_that_connects_can_show_a_client_certificate() {
-    let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path());
-    let path = |name: &str| folder.path().join(name);
-    let tls = MosquittoTls { cert: path("server.pem"), key: path("server.key"), client_ca: Some(path("ca.pem")) };
-    let config = MosquittoConfig { tls: Some(tls), ..MosquittoConfig::default() };
+    let certificates = Certificates::for_hosts(["localhost"]).unwrap();
+    let tls = Some(certificates.mosquitto_asking());
+    let config = MosquittoConfig { tls, ..MosquittoConfig::default() };
     let Some(broker) = require_or_skip(Mosquitto::start(config).await) else { return };
     let url = format!("mqtts://localhost:{}", broker.tls_addr().unwrap().port());
-    let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| path(name).display().to_string());
+    let [ca, cert, key] = [certificates.ca(), certificates.client().cert, certificates.client().key]
+        .map(|path| path.display().to_string());
     let stranger = ["--broker", &url, "--ca-file", &ca];
     let known = [&stranger[..], &["--cert-file", &cert, "--key-file", &key]].concat();
     for (command, good) in [

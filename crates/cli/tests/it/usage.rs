@@ -15,9 +15,10 @@ async fn refused(args: &[&str], code: i32, expected: &[&str]) {
 
 #[tokio::test]
 async fn numbers_out_of_range_are_refused_with_the_range() {
-    refused(&["--events", "0"], 64, &["--events", "1.."]).await;
-    refused(&["--instances", "0"], 64, &["--instances", "1..=256"]).await;
+    refused(&["--events", "0"], 64, &["--events", "choose 1 to 1000M"]).await;
+    refused(&["--instances", "0"], 64, &["--instances", "choose 1 to 256"]).await;
     refused(&["--devices", "0"], 64, &["--devices"]).await;
+    refused(&["--rate", "fast"], 64, &["--rate", "20K"]).await;
     refused(&["--qos", "2"], 64, &["--qos", "0..=1"]).await;
     refused(&["--payload", "1"], 64, &["--payload"]).await;
     refused(&["--broker-version", "4"], 64, &["--broker-version", "3.1.1"]).await;
@@ -51,6 +52,55 @@ async fn every_command_tells_by_its_own_options_where_a_password_belongs() {
         assert_eq!(ended.code, 64, "{command:?}");
         assert!(ended.stderr.contains("--username and --password-file"), "{command:?}: {}", ended.stderr);
         assert!(!ended.stderr.contains("ebbtide"), "{command:?}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_said_before_anything_is_measured_or_asked() {
+    let gone = "/no/such/folder/report.html";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("garbage.pem");
+    std::fs::write(&file, "no certificate").unwrap();
+    let garbage = ["--broker", "mqtts://127.0.0.1:1", "--ca-file", file.to_str().unwrap()];
+    let cases: [(&[&str], &str); 8] = [
+        (&["bench", "run", "--html", gone], "--html"),
+        (&["bench", "run", "--csv", gone], "--csv"),
+        (&["bench", "sweep", "--html", gone], "--html"),
+        (&["bench", "rebalance", "--html", gone], "--html"),
+        (&["bench", "run", "--window", "0"], "choose 1 to"),
+        (&["dead", "list", "--file", gone, "--since", "2h", "--until", "3h"], "--since is not before --until"),
+        (&["health", "--address", "localhost"], "127.0.0.1:9464"),
+        (&["bench", "compare", gone, gone], "bench run --json"),
+    ];
+    for (args, expected) in cases {
+        let ended = run(args).await;
+        let code = if args[1] == "compare" { 1 } else { 64 };
+        assert_eq!(ended.code, code, "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(expected), "{args:?}: {}", ended.stderr);
+    }
+    for command in [&["demo"][..], &["doctor"], &["group"], &["dead", "list"], &["bench", "run"]] {
+        let ended = run(&[command, &garbage].concat()).await;
+        assert_eq!(ended.code, 64, "{command:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("`--ca-file`"), "{command:?}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_answers_is_told_with_the_option_to_look_at() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("mqtt://{}", silent.local_addr().unwrap());
+    let commands = [
+        &["demo"][..],
+        &["bench", "run"],
+        &["dead", "list", "--patience", "1s"],
+        &["group", "--patience", "1s"],
+        &["doctor", "--timeout", "2s"],
+    ];
+    for command in commands {
+        let ended = run(&[command, &["--broker", &url]].concat()).await;
+        assert_eq!(ended.code, 1, "{command:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("--broker"), "{command:?}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("mqtt.url"), "{command:?}: {}", ended.stderr);
     }
 }
 

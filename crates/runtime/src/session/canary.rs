@@ -72,7 +72,7 @@ pub(crate) async fn send_canary(
         }
         Err(_) => {
             connector.unusable(turn);
-            let text = format!("no connection within {connect_timeout:?}");
+            let text = format!("no connection within {connect_timeout:?}; check the host and the port of `mqtt.url`");
             return Err(SessionError::new(SessionErrorKind::Timeout, text));
         }
     };

@@ -96,7 +96,10 @@ impl Connection {
             }
             let error = match opened {
                 Err(_) => {
-                    let text = format!("no connection within {:?}", self.connect_timeout);
+                    let text = format!(
+                        "no connection within {:?}; check the host and the port of `mqtt.url`",
+                        self.connect_timeout
+                    );
                     SessionError::new(SessionErrorKind::Timeout, text)
                 }
                 Ok(Err(error)) => error,

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
 use tidemill_core::{Record, Sink, SinkErrorKind, report};
+use tidemill_testkit::certificates::Certificates;
 
 use self::receiver::Receiver;
 use super::{Http, HttpBody, HttpConfig, HttpSignature};
@@ -190,10 +191,8 @@ async fn mistakes_in_the_settings_are_found_when_it_is_opened() {
 async fn a_certificate_that_nobody_trusts_is_refused_and_one_from_the_file_is_not() {
     let receiver = Receiver::start_tls().await;
     let mut config = HttpConfig::new(receiver.url("/in/x"));
-    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), other.cert.pem()).unwrap();
-    config.ca_file = Some(file.path().into());
+    let others = Certificates::for_hosts(["localhost"]).unwrap();
+    config.ca_file = Some(others.ca());
     let error = Http::new(config.clone()).write(&[json("1")]).await.unwrap_err();
     assert!(report(&error).contains("invalid peer certificate"), "{}", report(&error));
     config.ca_file = receiver.ca_file();

@@ -63,18 +63,12 @@ async fn it_can_ask_for_a_password() {
     assert_eq!(ack.code, v5::ConnectReturnCode::Success);
 }
 
+#[cfg(feature = "certificates")]
 #[tokio::test]
 async fn it_can_listen_for_websockets_and_tls_beside() {
-    let directory = tempfile::tempdir().unwrap();
-    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let tls = tidemill_testkit::mosquitto::MosquittoTls {
-        cert: directory.path().join("cert.pem"),
-        key: directory.path().join("key.pem"),
-        client_ca: None,
-    };
-    std::fs::write(&tls.cert, key.cert.pem()).unwrap();
-    std::fs::write(&tls.key, key.signing_key.serialize_pem()).unwrap();
-    let config = MosquittoConfig { websockets: true, tls: Some(tls), ..MosquittoConfig::default() };
+    let certificates = tidemill_testkit::certificates::Certificates::for_hosts(["localhost"]).unwrap();
+    let tls = Some(certificates.mosquitto());
+    let config = MosquittoConfig { websockets: true, tls, ..MosquittoConfig::default() };
     let Some(broker) = start(config).await else { return };
     let addrs = [Some(broker.addr()), broker.tls_addr(), broker.websocket_addr()];
     for addr in addrs {

@@ -88,7 +88,8 @@ pub(crate) fn run(args: &CompareArgs) -> Result<Outcome, Failure> {
 
 fn read(path: &Path) -> Result<Vec<RunResult>, Failure> {
     let wrong = |why: String| Failure::Run(format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| wrong(format!("{error}; `tidemill bench run --json >> FILE` writes one")))?;
     let values = serde_json::Deserializer::from_str(&text).into_iter::<RunResult>();
     let results: Vec<RunResult> = values
         .collect::<Result<_, _>>()

@@ -22,6 +22,7 @@ use super::clock;
 use super::process::child::{Orders, say};
 use super::process::{LoadFigures, LoadJob, Order, Said, Sent};
 use super::usage::{Moment, memory_kib};
+use crate::connect::in_options;
 use pace::Pacer;
 use publisher::Publisher;
 
@@ -78,7 +79,8 @@ async fn publish(mut job: LoadJob, mut orders: Orders) -> Result<(), String> {
         figures: RefCell::new(figures),
         job,
     });
-    let connector = tidemill::connector(&shared.job.link.mqtt()).map_err(|error| tidemill::report(&error))?;
+    let connector =
+        tidemill::connector(&shared.job.link.mqtt()).map_err(|error| in_options(&tidemill::report(&error)))?;
     let mut tasks = tokio::task::JoinSet::new();
     let mut publishers = Vec::new();
     for number in 0..shared.job.publishers {

@@ -19,9 +19,12 @@ use super::super::stamp::Stamp;
 use super::super::template::Template;
 use super::Shared;
 use super::encode::{Answer, Form, answer};
+use crate::connect::in_options;
 
 /// Bytes that wait to be written at most, so that an event is stamped shortly before it leaves.
 const OUT: usize = 64 * 1024;
+/// What to do about a peer that is no MQTT broker, or none that listens.
+const CHECK: &str = "; check the scheme, the host and the port of `--broker`, and `--broker-version`";
 /// How long the answer to a CONNECT may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// A broker that cannot be reached for so long is gone.
@@ -106,7 +109,7 @@ impl Publisher {
     /// The broker cannot be reached or says no.
     pub(super) async fn connect(&mut self) -> Result<(), String> {
         let connected = async {
-            let mut io = self.connector.connect().await.map_err(|error| tidemill::report(&error))?;
+            let mut io = self.connector.connect().await.map_err(|error| in_options(&tidemill::report(&error)))?;
             let version = match self.form.version {
                 MqttVersion::V3_1_1 => Version::V4,
                 _ => Version::V5,
@@ -127,7 +130,7 @@ impl Publisher {
             io.flush().await.map_err(lost)?;
             bytes.clear();
             loop {
-                match wire::read(version, &mut bytes, MAX_PACKET).map_err(|error| error.to_string())? {
+                match wire::read(version, &mut bytes, MAX_PACKET).map_err(|error| format!("{error}{CHECK}"))? {
                     Some(v5::Packet::ConnAck(ack)) if ack.code == v5::ConnectReturnCode::Success => {
                         let allowed = ack.properties.and_then(|properties| properties.receive_max);
                         let own = usize::from(self.shared.job.inflight);
@@ -141,11 +144,15 @@ impl Publisher {
                     None => {}
                 }
                 if io.read_buf(&mut bytes).await.map_err(lost)? == 0 {
-                    return Err("the broker closed the connection instead of answering CONNECT".to_owned());
+                    return Err(format!("the broker closed the connection instead of answering CONNECT{CHECK}"));
                 }
             }
         };
-        self.io = Some(timeout(CONNECT, connected).await.map_err(|_| "the broker does not answer".to_owned())??);
+        self.io = Some(
+            timeout(CONNECT, connected)
+                .await
+                .map_err(|_| format!("no answer to CONNECT within {CONNECT:?}{CHECK}"))??,
+        );
         Ok(())
     }
 

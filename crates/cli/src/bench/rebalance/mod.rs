@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{BrokerArgs, LoadArgs};
+use super::args::{self, BrokerArgs, LoadArgs};
 use super::or_stopped;
 use super::output::{self, OutputArgs};
 use super::schedule::Shape;
@@ -69,7 +69,7 @@ pub(crate) struct RebalanceArgs {
     )]
     pub(super) change: Vec<Kind>,
     /// Unfinished events of one instance at most
-    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = args::window)]
     pub(super) window: u16,
     /// Before the first change, between two, and after the last
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
@@ -178,6 +178,7 @@ pub(crate) async fn run(args: &RebalanceArgs, stop: CancellationToken) -> Result
         let why = "--broker-in publishers is not for this benchmark: the broker outlives the publishers here";
         return Err(Failure::Usage(why.to_owned()));
     }
+    output::writable(&[("--html", args.output.html.as_ref())])?;
     let bar = Bar::new();
     let mut changes = Vec::new();
     for (step, kind) in args.change.iter().enumerate() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{BrokerArgs, LoadArgs, Size};
+use super::args::{self, BrokerArgs, LoadArgs, Size};
 use super::bound;
 use super::histogram::Latencies;
 use super::output::{self, OutputArgs};
@@ -19,6 +19,7 @@ use super::stage::{Measured, measure};
 use super::terminal::Bar;
 use super::venue::Venue;
 use crate::exit::{Failure, Outcome};
+use crate::number;
 use crate::paint::Paint;
 use crate::terminal;
 use result::RunResult;
@@ -43,10 +44,10 @@ shows. Without --rate it is the time spent in queues. Exit code 1 when events we
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RunArgs {
     /// Instances that share the events
-    #[arg(long, value_name = "N", default_value_t = 4, conflicts_with = "scenario")]
+    #[arg(long, value_name = "N", default_value = "4", value_parser = number::parse, conflicts_with = "scenario")]
     pub(crate) instances: u64,
     /// Unfinished events of one instance at most
-    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = args::window)]
     pub(crate) window: u16,
     /// Handlers of one instance that run at the same time; 0 is as many as the window
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -58,7 +59,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
     pub(crate) warm_up: Duration,
     /// Measures so many events instead, from the first on
-    #[arg(long, value_name = "N", conflicts_with_all = ["duration", "warm_up"], value_parser = super::number::parse)]
+    #[arg(long, value_name = "N", conflicts_with_all = ["duration", "warm_up"], value_parser = number::parse)]
     pub(crate) count: Option<u64>,
     /// Writes a line per second
     #[arg(long, value_name = "FILE", help_heading = "Results")]
@@ -90,6 +91,11 @@ pub(crate) async fn run(args: &RunArgs, stop: CancellationToken) -> Result<Outco
     };
     // Wrong usage is said before anything is started.
     args.load.setup(&args.broker, &args.broker.link()?, size)?;
+    output::writable(&[
+        ("--csv", args.csv.as_ref()),
+        ("--hdr", args.hdr.as_ref()),
+        ("--html", args.output.html.as_ref()),
+    ])?;
     let (mut venue, link) = Venue::start(&args.broker, false).await?;
     let setup = args.load.setup(&args.broker, &link, size)?;
     let bar = Bar::new();

@@ -20,6 +20,7 @@ use super::process::{Order, Said, Sent, WorkerFigures, WorkerJob};
 use super::template::Template;
 use super::usage::{Moment, memory_kib};
 use super::work::Work;
+use crate::connect::in_options;
 use handler::{Lateness, Worked};
 use journal::Journal;
 use tally::Tally;
@@ -118,7 +119,10 @@ fn not_joined(handle: &WorkerHandle) -> String {
     let all = status.instances.len();
     let why = status.instances.into_iter().find_map(|instance| instance.last_error);
     let why = why.unwrap_or_else(|| "the broker does not answer their subscription".to_owned());
-    format!("only {joined} of {all} instances joined the group: {why}; fewer instances may be within its limits")
+    format!(
+        "only {joined} of {all} instances joined the group: {}; fewer instances may be within its limits",
+        in_options(&why)
+    )
 }
 
 /// The measuring of a run.

@@ -1,6 +1,7 @@
 //! The same on a real broker.
 
-use tidemill_testkit::mosquitto::{Mosquitto, MosquittoConfig, MosquittoErrorKind, MosquittoTls, require_or_skip};
+use tidemill_testkit::certificates::Certificates;
+use tidemill_testkit::mosquitto::{Mosquitto, MosquittoConfig, MosquittoErrorKind, require_or_skip};
 
 use super::*;
 
@@ -35,19 +36,13 @@ async fn letters_are_kept_moved_and_replayed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn letters_are_read_and_replayed_over_tls() {
-    let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    fs::write(&cert, made.cert.pem()).unwrap();
-    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let tls = MosquittoTls { cert: cert.clone(), key, client_ca: None };
-    let Some(broker) = start_with(MosquittoConfig { tls: Some(tls), ..MosquittoConfig::default() }).await else {
-        return;
-    };
+    let certificates = Certificates::for_hosts(["localhost"]).unwrap();
+    let (tls, ca) = (Some(certificates.mosquitto()), certificates.ca());
+    let Some(broker) = start_with(MosquittoConfig { tls, ..MosquittoConfig::default() }).await else { return };
     let url = format!("mqtts://localhost:{}", broker.tls_addr().unwrap().port());
     let stranger = dead(&url, &["subscribe"]).await;
     assert!(stranger.code == 1 && stranger.err.contains("--ca-file"), "{stranger:?}");
-    let with = |args: &[&'static str]| [args, &["--ca-file", cert.to_str().unwrap()]].concat();
+    let with = |args: &[&'static str]| [args, &["--ca-file", ca.to_str().unwrap()]].concat();
     dead(&url, &with(&["subscribe"])).await.good();
     let mut peer = Peer::connect(broker.addr(), "peer").await;
     peer.letters(&FIVE).await;

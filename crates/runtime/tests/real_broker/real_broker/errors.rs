@@ -19,16 +19,16 @@ async fn fails(mut config: Config) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_that_are_not_trusted_are_called_so() {
-    let (certificates, others) = (Certificates::new(), Certificates::new());
-    let tls = Some(certificates.broker(false));
+    let (certificates, others) = (certificates(), certificates());
+    let tls = Some(certificates.mosquitto());
     let Some(broker) = mosquitto(MosquittoConfig { tls, ..MosquittoConfig::default() }).await else { return };
     let mut wrong_authority = config(format!("mqtts://{}", broker.tls_addr().unwrap()));
-    wrong_authority.mqtt.tls.ca_file = Some(others.path("ca.pem"));
+    wrong_authority.mqtt.tls.ca_file = Some(others.ca());
     let text = fails(wrong_authority).await;
     assert!(text.contains("not trusted") && text.contains("mqtt.tls.ca_file"), "{text}");
 
     let mut wrong_name = config(format!("mqtts://{}", broker.tls_addr().unwrap()));
-    wrong_name.mqtt.tls.ca_file = Some(certificates.path("ca.pem"));
+    wrong_name.mqtt.tls.ca_file = Some(certificates.ca());
     wrong_name.mqtt.tls.server_name = Some("broker.example".to_owned());
     let text = fails(wrong_name).await;
     assert!(text.contains("certificate") && text.contains("mqtt.tls.server_name"), "{text}");
@@ -36,19 +36,19 @@ async fn certificates_that_are_not_trusted_are_called_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_client_certificate_is_told_from_other_troubles() {
-    let certificates = Certificates::new();
-    let tls = Some(certificates.broker(true));
+    let certificates = certificates();
+    let tls = Some(certificates.mosquitto_asking());
     let Some(broker) = mosquitto(MosquittoConfig { tls, ..MosquittoConfig::default() }).await else { return };
     let mut config = config(format!("mqtts://{}", broker.tls_addr().unwrap()));
-    config.mqtt.tls.ca_file = Some(certificates.path("ca.pem"));
+    config.mqtt.tls.ca_file = Some(certificates.ca());
     let text = fails(config).await;
     assert!(text.to_lowercase().contains("certificate"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_wrong_kind_of_port_is_recognised() {
-    let certificates = Certificates::new();
-    let tls = Some(certificates.broker(false));
+    let certificates = certificates();
+    let tls = Some(certificates.mosquitto());
     let websockets = true;
     let Some(broker) = mosquitto(MosquittoConfig { tls, websockets, ..MosquittoConfig::default() }).await else {
         return;
@@ -56,7 +56,7 @@ async fn the_wrong_kind_of_port_is_recognised() {
     let plain_to_tls = fails(config(format!("mqtt://{}", broker.tls_addr().unwrap()))).await;
     assert!(plain_to_tls.contains("mqtt.url"), "{plain_to_tls}");
     let mut tls_to_plain = config(format!("mqtts://{}", broker.addr()));
-    tls_to_plain.mqtt.tls.ca_file = Some(certificates.path("ca.pem"));
+    tls_to_plain.mqtt.tls.ca_file = Some(certificates.ca());
     let tls_to_plain = fails(tls_to_plain).await;
     assert!(tls_to_plain.contains("TLS") && tls_to_plain.contains("mqtt.url"), "{tls_to_plain}");
     let websocket_to_plain = fails(config(format!("ws://{}", broker.addr()))).await;

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidemill_core::topic::TopicName;
 use tidemill_core::{Context, Event, Handler, HandlerResult, Publication, async_trait};
 use tidemill_runtime::{Config, MqttVersion, Publisher, RunError, Summary, Worker, WorkerBuilder, WorkerHandle};
-use tidemill_testkit::mosquitto::{Mosquitto, MosquittoConfig, MosquittoErrorKind, MosquittoTls, require_or_skip};
+use tidemill_testkit::certificates::Certificates;
+use tidemill_testkit::mosquitto::{Mosquitto, MosquittoConfig, MosquittoErrorKind, require_or_skip};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -171,49 +172,9 @@ pub(super) fn until(mut condition: impl FnMut() -> bool) -> impl Future<Output =
     }
 }
 
-/// An authority with a certificate for `127.0.0.1` and one for a client, in files.
-#[derive(Debug)]
-pub(super) struct Certificates {
-    directory: tempfile::TempDir,
-}
-
-impl Certificates {
-    pub(super) fn new() -> Self {
-        use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-        let directory = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: String| std::fs::write(directory.path().join(name), text).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, "tests of tidemill");
-        write("ca.pem", params.self_signed(&key).unwrap().pem());
-        let issuer = Issuer::new(params, key);
-        for (name, subject, purpose) in [
-            ("server", "127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth),
-            ("client", "worker", ExtendedKeyUsagePurpose::ClientAuth),
-        ] {
-            let key = KeyPair::generate().unwrap();
-            let mut params = CertificateParams::new([subject.to_owned()]).unwrap();
-            params.extended_key_usages = vec![purpose];
-            params.distinguished_name.push(rcgen::DnType::CommonName, name);
-            write(&format!("{name}.pem"), params.signed_by(&key, &issuer).unwrap().pem());
-            write(&format!("{name}.key"), key.serialize_pem());
-        }
-        Self { directory }
-    }
-
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// What the broker needs; `clients` must show a certificate.
-    pub(super) fn broker(&self, clients: bool) -> MosquittoTls {
-        MosquittoTls {
-            cert: self.path("server.pem"),
-            key: self.path("server.key"),
-            client_ca: clients.then(|| self.path("ca.pem")),
-        }
-    }
+/// What a broker on `127.0.0.1` shows, and what trusts it.
+pub(super) fn certificates() -> Certificates {
+    Certificates::for_hosts(["127.0.0.1"]).unwrap()
 }
 
 /// A free port, for a listener that the broker is told of in its own words.

@@ -58,23 +58,23 @@ async fn with_everything_in_connect_that_can_be() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn over_tls_with_certificates_on_both_sides() {
-    let certificates = Certificates::new();
-    let tls = Some(certificates.broker(true));
+    let certificates = certificates();
+    let tls = Some(certificates.mosquitto_asking());
     let Some(broker) = mosquitto(MosquittoConfig { tls, ..MosquittoConfig::default() }).await else { return };
     for version in BOTH {
         let mut config = config(format!("mqtts://{}", broker.tls_addr().unwrap()));
         config.mqtt.version = version;
-        config.mqtt.tls.ca_file = Some(certificates.path("ca.pem"));
-        config.mqtt.tls.cert_file = Some(certificates.path("client.pem"));
-        config.mqtt.tls.key_file = Some(certificates.path("client.key"));
+        config.mqtt.tls.ca_file = Some(certificates.ca());
+        config.mqtt.tls.cert_file = Some(certificates.client().cert);
+        config.mqtt.tls.key_file = Some(certificates.client().key);
         works(config).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn over_tls_without_verification_where_that_is_asked_for() {
-    let certificates = Certificates::new();
-    let tls = Some(certificates.broker(false));
+    let certificates = certificates();
+    let tls = Some(certificates.mosquitto());
     let Some(broker) = mosquitto(MosquittoConfig { tls, ..MosquittoConfig::default() }).await else { return };
     let mut config = config(format!("mqtts://{}", broker.tls_addr().unwrap()));
     config.mqtt.tls.insecure_skip_verify = true;
@@ -95,17 +95,17 @@ async fn over_websocket() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn over_websocket_with_tls() {
-    let certificates = Certificates::new();
+    let certificates = certificates();
     let port = free_port();
     let extra = vec![
         format!("listener {port} 127.0.0.1"),
         "protocol websockets".to_owned(),
-        format!("certfile {}", certificates.path("server.pem").display()),
-        format!("keyfile {}", certificates.path("server.key").display()),
+        format!("certfile {}", certificates.server().cert.display()),
+        format!("keyfile {}", certificates.server().key.display()),
     ];
     let Some(broker) = mosquitto(MosquittoConfig { extra, ..MosquittoConfig::default() }).await else { return };
     let mut config = config(format!("wss://127.0.0.1:{port}/mqtt"));
-    config.mqtt.tls.ca_file = Some(certificates.path("ca.pem"));
+    config.mqtt.tls.ca_file = Some(certificates.ca());
     works(config).await;
     drop(broker);
 }

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::routing::post;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tidemill_testkit::certificates::{Certificates, Signed};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -41,7 +42,7 @@ type Share = Arc<Mutex<Shared>>;
 pub(super) struct Receiver {
     pub(super) addr: SocketAddr,
     shared: Share,
-    tls: Option<tempfile::NamedTempFile>,
+    tls: Option<Certificates>,
     serves: JoinHandle<()>,
 }
 
@@ -59,21 +60,19 @@ impl Receiver {
         Self { addr, shared, tls: None, serves }
     }
 
-    /// With a certificate for this machine that its own file signs.
+    /// With a certificate for this machine; [`ca_file`](Self::ca_file) signed it.
     pub(super) async fn start_tls() -> Self {
         let (listener, router, shared) = Self::parts().await;
         let addr = listener.local_addr().unwrap();
-        let key = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), key.cert.pem()).unwrap();
-        let cert = CertificateDer::from_pem_slice(key.cert.pem().as_bytes()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(key.signing_key.serialize_pem().as_bytes()).unwrap();
+        let certificates = Certificates::for_hosts(["127.0.0.1", "localhost"]).unwrap();
+        let Signed { cert, key } = certificates.server();
+        let (cert, key) = (CertificateDer::from_pem_file(cert).unwrap(), PrivateKeyDer::from_pem_file(key).unwrap());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.unwrap().with_no_client_auth().with_single_cert(vec![cert], key).unwrap();
         let listener = Tls { listener, acceptor: tokio_rustls::TlsAcceptor::from(Arc::new(config)) };
         let serves = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { addr, shared, tls: Some(file), serves }
+        Self { addr, shared, tls: Some(certificates), serves }
     }
 
     async fn parts() -> (TcpListener, Router, Share) {
@@ -91,7 +90,7 @@ impl Receiver {
     }
 
     pub(super) fn ca_file(&self) -> Option<PathBuf> {
-        self.tls.as_ref().map(|file| file.path().to_owned())
+        self.tls.as_ref().map(Certificates::ca)
     }
 
     /// What was taken.

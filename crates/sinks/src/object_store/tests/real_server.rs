@@ -105,6 +105,7 @@ mod s3 {
     use bytes::Bytes;
     use object_store::aws::AmazonS3Builder;
     use tidemill_core::{SinkErrorKind, report};
+    use tidemill_testkit::certificates::Certificates;
     use tidemill_testkit::fault::FaultProxy;
     use tidemill_testkit::sink_conformance::Payloads;
     use tokio::sync::Mutex;
@@ -309,12 +310,10 @@ mod s3 {
             return;
         }
         let bucket = Bucket::start(ObjectFormat::default()).await.unwrap();
-        let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), certificate.cert.pem()).unwrap();
+        let certificates = Certificates::for_hosts(["localhost"]).unwrap();
         let mut config = bucket.config();
         config.options.remove("aws_allow_http");
-        config.ca_file = Some(file.path().into());
+        config.ca_file = Some(certificates.ca());
         ObjectStore::new(config).open().await.unwrap();
     }
 }

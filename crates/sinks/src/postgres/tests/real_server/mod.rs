@@ -5,6 +5,7 @@ mod conformance;
 use std::time::Duration;
 
 use tidemill_core::{Record, Sink, SinkErrorKind, report};
+use tidemill_testkit::certificates::{Certificates, Signed};
 use tidemill_testkit::postgres::{PostgresServer, PostgresServerConfig};
 use tidemill_testkit::sink_conformance::deliver;
 
@@ -170,25 +171,18 @@ async fn a_lock_on_the_table_ends_as_unavailable_within_the_time_limit() {
 
 #[tokio::test]
 async fn over_tls_only_the_right_server_is_spoken_to() {
-    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let tls = (signed.cert.pem(), signed.signing_key.serialize_pem());
+    let [right, wrong] = [(); 2].map(|()| Certificates::for_hosts(["localhost"]).unwrap());
+    let Signed { cert, key } = right.server();
     let config = PostgresServerConfig {
         password: Some(PASSWORD.to_owned()),
-        tls: Some(tls.clone()),
+        tls: Some((std::fs::read_to_string(cert).unwrap(), std::fs::read_to_string(key).unwrap())),
         ..PostgresServerConfig::default()
     };
     let Some(server) = PostgresServer::start_or_skip(config).await else { return };
-    let file = |pem: &str| {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), pem).unwrap();
-        file
-    };
-    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (right, wrong) = (file(&tls.0), file(&other.cert.pem()));
-    let sink = |host: &str, ca: &tempfile::NamedTempFile| {
+    let sink = |host: &str, trusted: &Certificates| {
         let mut config = self::config(&server, "readings").create();
         (config.host, config.tls) = (host.into(), PostgresTls::Always);
-        config.ca_file = Some(ca.path().to_owned());
+        config.ca_file = Some(trusted.ca());
         Postgres::new(config)
     };
     let trusted = sink("localhost", &right);
