@@ -34,6 +34,7 @@ mod reference;
 mod reload;
 mod secret;
 mod sections;
+mod shown;
 mod sinks;
 mod source;
 #[cfg(test)]
