@@ -193,7 +193,7 @@ impl WorkerBuilder {
             String::new()
         });
         // From here on the registry is changed.
-        BuildError::check(problems)?;
+        BuildError::check(given.locate(problems))?;
         let registry = self.registry.unwrap_or_default();
         let mut sink_names: Vec<Box<str>> = self.sinks.iter().map(|(name, _)| name.as_str().into()).collect();
         let emit_names: Arc<[Box<str>]> = sink_names.iter().cloned().collect();
