@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::SinkEngine;
+use super::open::promises;
 use super::state::SinkState;
 use super::ticket::{Debt, Origin, Ticket};
 use crate::config::{Expired, Order, SinkSettings};
@@ -67,7 +68,9 @@ impl SinkRig {
         let sinks: Arc<[Box<str>]> = Arc::from(["out".into()]);
         let metrics = Metrics::register(&Registry::new(), &["route".into()], &sinks)?;
         let state = Arc::new(SinkState::new("out".into(), metrics.sink(0, "out"), false));
-        let (engine, handle) = SinkEngine::new(sink, settings, Arc::clone(&state), None, CancellationToken::new());
+        let traits = promises(&*sink)?;
+        let (engine, handle) =
+            SinkEngine::new((sink, traits), settings, Arc::clone(&state), None, CancellationToken::new());
         let scope = Scope { route: "route".into(), instance: "rig".into(), sinks, publishing: Default::default() };
         let retry = RetryPolicy {
             max_attempts: 0,
