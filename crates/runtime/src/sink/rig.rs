@@ -71,7 +71,7 @@ impl SinkRig {
         let traits = promises(&*sink)?;
         let (engine, handle) =
             SinkEngine::new((sink, traits), settings, Arc::clone(&state), None, CancellationToken::new());
-        let scope = Scope { route: "route".into(), instance: "rig".into(), sinks, publishing: Default::default() };
+        let scope = Scope::new("route", "rig", sinks);
         let retry = RetryPolicy {
             max_attempts: 0,
             max_elapsed: Duration::ZERO,
@@ -133,7 +133,7 @@ impl SinkRig {
                 dup: false,
                 retain: false,
             });
-            self.emitted.push(Emitted { sink: SinkId(0), record: Record::new(event.payload().clone()) });
+            self.emitted.push(Emitted { sink: SinkId::new(0), record: Record::new(event.payload().clone()) });
             fill_in(&self.route, &event, wall, &mut self.emitted);
             let ack = Ack::Number(self.next);
             // As a dispatcher takes it out of a place that it uses again.
