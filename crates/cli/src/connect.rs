@@ -149,7 +149,7 @@ pub(crate) fn in_options(text: &str) -> String {
     // A key that begins with another one stands before it.
     const OPTIONS: [(&str, &str); 8] = [
         ("mqtt.url", "--broker"),
-        ("mqtt.version", "--broker-version"),
+        ("mqtt.version", "--mqtt-version"),
         ("mqtt.username", "--username"),
         ("mqtt.password_file", "--password-file"),
         ("mqtt.password", "--password-file"),

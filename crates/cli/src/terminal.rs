@@ -14,10 +14,16 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
+/// How wide the terminal is that `stream` goes to; `None` for a pipe.
+pub(crate) fn columns(stream: impl AsFd) -> Option<usize> {
+    terminal_size::terminal_size_of(stream).map(|(terminal_size::Width(columns), _)| usize::from(columns))
+}
+
 /// Makes a table that is written to `stream` fit the terminal there. A pipe has no width that a line must fit into.
 pub(crate) fn fit(table: &mut Table, stream: impl AsFd) {
-    match terminal_size::terminal_size_of(stream) {
-        Some((terminal_size::Width(columns), _)) => {
+    match columns(stream) {
+        Some(columns) => {
+            let columns = u16::try_from(columns).unwrap_or(u16::MAX);
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
         }
         None => {

@@ -12,15 +12,30 @@ use crate::{BoxError, Event, IntoRecord, Properties, Publication, Record};
 
 /// A sink's place in its worker, assigned at build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SinkId(pub u16);
+pub struct SinkId(u16);
 
 impl SinkId {
     /// Where publications go: the broker itself.
     pub const PUBLISH: Self = Self(u16::MAX);
+
+    /// The sink at this place among [`Scope::sinks`].
+    #[must_use]
+    pub const fn new(at: u16) -> Self {
+        Self(at)
+    }
+
+    /// Its place among [`Scope::sinks`]; `None` for [`PUBLISH`](Self::PUBLISH), which is no sink of theirs.
+    #[must_use]
+    pub const fn index(self) -> Option<usize> {
+        if self.0 == u16::MAX { None } else { Some(self.0 as usize) }
+    }
 }
 
 /// What stays the same for all events of a route on one instance.
+///
+/// The runtime makes these; tests of handlers may, with [`new`](Self::new).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Scope {
     /// The route's name.
     pub route: Box<str>,
@@ -30,6 +45,22 @@ pub struct Scope {
     pub sinks: Arc<[Box<str>]>,
     /// What the broker takes from the worker.
     pub publishing: Publishing,
+}
+
+impl Scope {
+    /// For events of this route on this instance, in a worker with sinks of these names. Nothing is known ahead of what the
+    /// broker takes.
+    #[must_use]
+    pub fn new(route: impl Into<Box<str>>, instance: impl Into<Box<str>>, sinks: Arc<[Box<str>]>) -> Self {
+        Self { route: route.into(), instance: instance.into(), sinks, publishing: Publishing::default() }
+    }
+
+    /// Says what the broker takes from the worker.
+    #[must_use]
+    pub fn with_publishing(mut self, publishing: Publishing) -> Self {
+        self.publishing = publishing;
+        self
+    }
 }
 
 /// What is known ahead about the broker's rules for publications.

@@ -4,7 +4,7 @@
 //! may do its work, and panic, before it returns one.
 
 use std::any::Any;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::FutureExt;
 
@@ -20,6 +20,14 @@ pub(crate) type Panic = Box<dyn Any + Send>;
 /// The panic.
 pub(crate) async fn guarded<T>(work: impl Future<Output = T>) -> Result<T, Panic> {
     AssertUnwindSafe(work).catch_unwind().await
+}
+
+/// Runs the user's code that does not wait, and gives what it panicked with.
+///
+/// # Errors
+/// The panic.
+pub(crate) fn guarded_call<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
+    catch_unwind(AssertUnwindSafe(work))
 }
 
 /// What there is to say of a panic: who panicked, and its message.

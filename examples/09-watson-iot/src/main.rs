@@ -56,7 +56,7 @@ async fn board(tracker: DeviceTracker, mut changes: Receiver<Change>) {
         let state = match change.to {
             Connection::Connected => "connected",
             Connection::Disconnected => "disconnected",
-            Connection::Unknown => "unknown",
+            _ => "unknown",
         };
         println!("{} {state}, {} connected", change.device, tracker.snapshot().connected);
     }

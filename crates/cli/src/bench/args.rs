@@ -64,8 +64,8 @@ pub(crate) struct BrokerArgs {
     #[arg(long, value_name = "WHERE", default_value = "process", conflicts_with = "broker")]
     pub(crate) broker_in: Home,
     /// Version of MQTT to speak
-    #[arg(long, value_name = "VERSION", default_value = "5")]
-    pub(crate) broker_version: Version,
+    #[arg(long, alias = "broker-version", value_name = "VERSION", default_value = "5")]
+    pub(crate) mqtt_version: Version,
     #[command(flatten)]
     pub(crate) login: LoginArgs,
     /// QoS of the events and of the subscription. At 0 a broker may lose events, and the result says so
@@ -100,7 +100,7 @@ impl BrokerArgs {
         let link = Link {
             url: url.to_owned(),
             profile: Profile::Generic,
-            version: self.broker_version.mqtt(),
+            version: self.mqtt_version.mqtt(),
             qos: self.qos,
             login: self.login.clone(),
         };

@@ -176,8 +176,8 @@ pub(super) struct BrokerArgs {
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
     /// Version of MQTT. Letters of MQTT 5 workers can be read with 5 only
-    #[arg(long, value_name = "VERSION", default_value = "5")]
-    broker_version: Version,
+    #[arg(long, alias = "broker-version", value_name = "VERSION", default_value = "5")]
+    mqtt_version: Version,
     #[command(flatten)]
     login: LoginArgs,
     /// Client ID that the broker keeps letters under; one at a time can use it
@@ -235,7 +235,7 @@ impl BrokerArgs {
         let mut config = Config::default();
         let mqtt = &mut config.mqtt;
         mqtt.url.clone_from(url);
-        mqtt.version = self.broker_version.mqtt();
+        mqtt.version = self.mqtt_version.mqtt();
         self.login.apply(mqtt);
         mqtt.connect_timeout = self.patience.min(Duration::from_secs(10));
         mqtt.reconnect.max = Duration::from_secs(1);

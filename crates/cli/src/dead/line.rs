@@ -74,7 +74,7 @@ pub(super) async fn handshake(broker: &Broker, clean: bool) -> Result<(BoxStream
                 Some(_) => return Err("the peer answers CONNECT with another packet; is it an MQTT broker?".to_owned()),
                 None if stream.read_buf(&mut input).await.map_err(lost)? == 0 => {
                     return Err(
-                        "the broker closes the connection instead of answering; does it speak this --broker-version, \
+                        "the broker closes the connection instead of answering; does it speak this --mqtt-version, \
                                 and is it the port for this scheme?"
                             .to_owned(),
                     );

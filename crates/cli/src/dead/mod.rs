@@ -20,6 +20,7 @@ mod queue;
 mod select;
 mod settle;
 mod show;
+mod table;
 mod tally;
 
 use std::path::Path;

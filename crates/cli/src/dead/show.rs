@@ -6,16 +6,12 @@ use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ColumnConstraint, Table};
 use serde_json::{Map, Value, json};
 
 use super::letter::Letter;
+use super::table::{self, Row};
 use crate::exit::Failure;
-use crate::terminal::{clean, fit, print};
-
-/// Characters of an error in the table.
-const ERROR_CHARS: usize = 80;
+use crate::terminal::{clean, columns, print};
 
 /// How letters are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +39,7 @@ pub(super) struct Shown<'a> {
 #[derive(Debug)]
 pub(super) struct Printer {
     style: Style,
-    rows: Vec<[String; 9]>,
+    rows: Vec<Row>,
     shown: u64,
 }
 
@@ -67,7 +63,7 @@ impl Printer {
         self.shown += 1;
         match self.style {
             Style::Table => {
-                self.rows.push(row(shown));
+                self.rows.push(Row::new(shown));
                 Ok(())
             }
             Style::Whole => print(&whole(shown)),
@@ -83,26 +79,8 @@ impl Printer {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let mut table = Table::new();
-        table
-            .load_style(NOTHING)
-            .set_header(["#", "id", "died", "route", "reason", "topic", "attempts", "bytes", "error"]);
-        fit(&mut table, io::stdout());
-        for row in self.rows.drain(..) {
-            table.add_row(row);
-        }
-        // Broken, a reason is hard to read, and an ID cannot be copied.
-        for number in [1, 4] {
-            if let Some(column) = table.column_mut(number) {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
-        }
-        for number in [0, 6, 7] {
-            if let Some(column) = table.column_mut(number) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        let lines = table::lines(&self.rows, columns(io::stdout()));
+        self.rows.clear();
         print(&format!("{}\n", lines.join("\n")))
     }
 }
@@ -111,38 +89,6 @@ impl Printer {
 pub(super) fn say(text: &str) {
     // A closed terminal is no reason to stop in the middle of something.
     let _ = writeln!(io::stderr(), "{text}");
-}
-
-fn row(Shown { number, letter, .. }: Shown<'_>) -> [String; 9] {
-    let dash = || "-".to_owned();
-    let letter = match letter {
-        Ok(letter) => letter,
-        Err(why) => {
-            let number = number.to_string();
-            return [number, dash(), dash(), dash(), dash(), dash(), dash(), dash(), clean(&shortened(why))];
-        }
-    };
-    let told = |name: &str| letter.told(name).map_or_else(dash, clean);
-    let died = letter.died().map_or_else(dash, |time| humantime::format_rfc3339_seconds(time).to_string());
-    let error = match letter.told("tidemill-error") {
-        Some(error) => clean(&shortened(error)),
-        None => "not written by a worker, or read with another MQTT version".to_owned(),
-    };
-    let attempts = match letter.replays() {
-        0 => told("tidemill-attempts"),
-        replays => format!("{} (replay {replays})", told("tidemill-attempts")),
-    };
-    [
-        number.to_string(),
-        letter.id(),
-        died,
-        told("tidemill-route"),
-        told("tidemill-reason"),
-        told("tidemill-topic"),
-        attempts,
-        letter.payload().len().to_string(),
-        error,
-    ]
 }
 
 fn whole(Shown { number, letter, .. }: Shown<'_>) -> String {
@@ -225,13 +171,6 @@ fn object(Shown { number, letter, action }: Shown<'_>, whole: bool) -> Value {
     Value::Object(object)
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(ERROR_CHARS) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::letter::tests::letter;
@@ -240,12 +179,8 @@ mod tests {
     #[test]
     fn control_characters_never_reach_the_terminal() {
         let letter = letter("r", "permanent", "a/\u{1b}[2Jb");
-        for text in [
-            row(Shown { number: 1, letter: Ok(&letter), action: None }).join(" "),
-            whole(Shown { number: 1, letter: Ok(&letter), action: None }),
-        ] {
-            assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}[2J"), "{text}");
-        }
+        let text = whole(Shown { number: 1, letter: Ok(&letter), action: None });
+        assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}[2J"), "{text}");
     }
 
     #[test]

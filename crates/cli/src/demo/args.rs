@@ -78,8 +78,8 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) broker: Option<String>,
     /// Version of MQTT to speak
-    #[arg(long, value_name = "VERSION", default_value = "5")]
-    pub(crate) broker_version: Version,
+    #[arg(long, alias = "broker-version", value_name = "VERSION", default_value = "5")]
+    pub(crate) mqtt_version: Version,
     #[command(flatten)]
     pub(crate) login: LoginArgs,
     /// File that alerts are appended to [default: a temporary one]
@@ -97,7 +97,7 @@ pub(crate) struct DemoArgs {
     pub(crate) scene: bool,
     /// Plays the same scene on an emulation of IBM Watson IoT Platform: a device publishes, and the members are three
     /// connections of one client ID, A:demo01:scene
-    #[arg(long, conflicts_with_all = ["broker", "broker_version", "events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos", "seed"])]
+    #[arg(long, conflicts_with_all = ["broker", "mqtt_version", "events", "devices", "instances", "publishers", "ahead", "payload", "alerts", "qos", "seed"])]
     pub(crate) platform: bool,
     /// Writes the result to standard output, as one JSON object on the last line
     #[arg(long)]
@@ -195,7 +195,7 @@ impl DemoArgs {
 
     fn mqtt(&self) -> Result<MqttConfig, Failure> {
         let mut mqtt = MqttConfig::default();
-        mqtt.version = self.broker_version.mqtt();
+        mqtt.version = self.mqtt_version.mqtt();
         mqtt.qos = QoS::from_level(self.qos).unwrap_or(QoS::AtLeastOnce);
         self.login.apply(&mut mqtt);
         // Somebody is watching: say soon what is wrong, and come back soon after a broker that restarts.

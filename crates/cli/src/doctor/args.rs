@@ -45,8 +45,8 @@ pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectArgs,
     /// Versions of MQTT to try
-    #[arg(long, value_name = "VERSION", default_value = "both")]
-    pub(crate) version: Versions,
+    #[arg(long, alias = "version", value_name = "VERSION", default_value = "both")]
+    pub(crate) mqtt_version: Versions,
     /// What the topics of the probes start with; access rules must allow it
     #[arg(long, value_name = "TOPIC", default_value = "tidemill/doctor")]
     pub(crate) prefix: String,

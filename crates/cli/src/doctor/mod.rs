@@ -59,7 +59,7 @@ fn examine(args: &DoctorArgs) -> Result<bool, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Run(format!("no threads to run on: {error}")))?;
-    let wanted: &[Version] = match args.version {
+    let wanted: &[Version] = match args.mqtt_version {
         Versions::V5 => &[Version::V5],
         Versions::V3_1_1 => &[Version::V4],
         Versions::Both => &[Version::V5, Version::V4],

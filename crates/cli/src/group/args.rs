@@ -30,8 +30,8 @@ pub(crate) struct GroupArgs {
     #[arg(long, value_name = "FILTER", default_value = "tidemill/groups/#")]
     pub(super) topic: String,
     /// Version of MQTT
-    #[arg(long, value_name = "VERSION", default_value = "5")]
-    version: Version,
+    #[arg(long, alias = "version", value_name = "VERSION", default_value = "5")]
+    mqtt_version: Version,
     /// Shows it again every two seconds, until it is stopped
     #[arg(long)]
     pub(super) watch: bool,
@@ -45,7 +45,7 @@ pub(crate) struct GroupArgs {
 
 impl GroupArgs {
     pub(super) fn version(&self) -> wire::Version {
-        self.version.wire()
+        self.mqtt_version.wire()
     }
 
     /// Checks what the parser cannot.

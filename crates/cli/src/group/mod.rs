@@ -79,7 +79,7 @@ async fn look(args: &GroupArgs, reach: &Reach) -> Result<Outcome, Failure> {
 fn told(trouble: &Trouble) -> String {
     match trouble {
         Trouble::Refused(v5::ConnectReturnCode::UnsupportedProtocolVersion) => {
-            format!("{trouble}; try --version 3.1.1")
+            format!("{trouble}; try --mqtt-version 3.1.1")
         }
         trouble => trouble.to_string(),
     }

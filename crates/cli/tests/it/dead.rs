@@ -435,7 +435,7 @@ async fn letters_of_mqtt_3_workers_are_read_and_replayed() {
     for version in ["3.1.1", "5"] {
         let session = format!("tool-{version}");
         let with = |args: &[&'static str]| {
-            [args, &["--session", &*session.clone().leak(), "--broker-version", version]].concat()
+            [args, &["--session", &*session.clone().leak(), "--mqtt-version", version]].concat()
         };
         dead(&url, &with(&["subscribe"])).await.good();
         let mut old =

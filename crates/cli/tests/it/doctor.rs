@@ -86,7 +86,7 @@ async fn it_leaves_nothing_behind_and_stays_below_its_prefix() {
 async fn one_version_alone_can_be_tried() {
     let broker = Broker::start(Profile::Emqx.config()).await.unwrap();
     for (version, other) in [("5", "shared, MQTT 3.1.1"), ("3.1.1", "shared, MQTT 5")] {
-        let ended = run(&["doctor", "--broker", &broker.url(), "--version", version, "--json"]).await;
+        let ended = run(&["doctor", "--broker", &broker.url(), "--mqtt-version", version, "--json"]).await;
         let report = ended.report();
         assert_eq!(report["profile"], "emqx", "{}", ended.stderr);
         assert_eq!(report["recommended"]["version"], version);
@@ -144,7 +144,7 @@ async fn wrong_usage_is_said_in_terms_of_the_options_and_repeats_no_password() {
         (&["--broker", "mqtt://broker", "--prefix", "a/#"], "--prefix"),
         (&["--broker", "mqtt://broker", "--prefix", "$SYS/x"], "--prefix"),
         (&["--broker", "mqtt://broker", "--timeout", "1h"], "--timeout"),
-        (&["--broker", "mqtt://broker", "--version", "4"], "--version"),
+        (&["--broker", "mqtt://broker", "--mqtt-version", "4"], "--mqtt-version"),
         (&[], "--broker"),
     ] {
         let ended = run(&[&["doctor"], args].concat()).await;

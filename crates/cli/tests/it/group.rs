@@ -60,7 +60,7 @@ async fn every_member_of_every_replica_is_shown_while_it_is_there() {
         // They say it when they come, and that they are ready within a second.
         let mut report = serde_json::Value::Null;
         for _ in 0..60 {
-            let ended = run(&["group", "--broker", &url, "--version", version, "--json"]).await;
+            let ended = run(&["group", "--broker", &url, "--mqtt-version", version, "--json"]).await;
             assert_eq!(ended.stdout.lines().count(), usize::from(ended.code == 0 || !ended.stdout.is_empty()));
             report = ended.report();
             let ready = |worker: &serde_json::Value| worker["state"] == State::Ready.name();

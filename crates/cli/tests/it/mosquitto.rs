@@ -27,7 +27,7 @@ async fn every_event_is_accounted_for_with_mqtt_5() {
 
 #[tokio::test]
 async fn every_event_is_accounted_for_with_mqtt_3_1_1() {
-    demo_on_mosquitto(&["--broker-version", "3.1.1"]).await;
+    demo_on_mosquitto(&["--mqtt-version", "3.1.1"]).await;
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn every_command_that_connects_can_show_a_client_certificate() {
         (&["dead", "subscribe"], 0),
         (&["dead", "list"], 0),
         (&["dead", "unsubscribe"], 0),
-        (&["doctor", "--version", "5", "--timeout", "10s"], 0),
+        (&["doctor", "--mqtt-version", "5", "--timeout", "10s"], 0),
         (&["bench", "run", "--count", "500"], 0),
         // Nobody is present, which it has been told by the broker.
         (&["group"], 1),

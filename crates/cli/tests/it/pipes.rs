@@ -37,7 +37,7 @@ async fn a_doctor_keeps_its_verdict() {
     let broker = Broker::start(BrokerConfig::default()).await.unwrap();
     for json in [&["--json"][..], &[]] {
         let url = broker.url();
-        let args = [&["doctor", "--broker", &url, "--version", "5"], json].concat();
+        let args = [&["doctor", "--broker", &url, "--mqtt-version", "5"], json].concat();
         assert_eq!(unheard(&args).await, 0);
     }
     broker.shutdown().await;

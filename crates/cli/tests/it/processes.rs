@@ -41,7 +41,7 @@ async fn people_get_a_table_and_a_verdict_and_no_colours_without_a_terminal() {
 
 #[tokio::test]
 async fn both_versions_and_both_qos_account_for_every_event() {
-    for args in [["--broker-version", "3.1.1"], ["--qos", "0"], ["--payload", "5000"], ["--rate", "4000"]] {
+    for args in [["--mqtt-version", "3.1.1"], ["--qos", "0"], ["--payload", "5000"], ["--rate", "4000"]] {
         let ended = run(&[&["demo", "--events", "1000", "--json"], &args[..]].concat()).await;
         ended.good_report(1000);
     }

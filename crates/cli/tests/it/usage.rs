@@ -21,7 +21,7 @@ async fn numbers_out_of_range_are_refused_with_the_range() {
     refused(&["--rate", "fast"], 64, &["--rate", "20K"]).await;
     refused(&["--qos", "2"], 64, &["--qos", "0..=1"]).await;
     refused(&["--payload", "1"], 64, &["--payload"]).await;
-    refused(&["--broker-version", "4"], 64, &["--broker-version", "3.1.1"]).await;
+    refused(&["--mqtt-version", "4"], 64, &["--mqtt-version", "3.1.1"]).await;
 }
 
 #[tokio::test]
@@ -129,4 +129,31 @@ async fn help_and_version_are_no_failures() {
     assert_eq!((version.code, version.stdout), (0, format!("tidemill {}\n", env!("CARGO_PKG_VERSION"))));
     let nothing = run(&[]).await;
     assert_eq!(nothing.code, 64);
+}
+
+/// A broker without a scheme is refused after the options were read, and before anybody connects.
+#[tokio::test]
+async fn the_version_of_mqtt_has_one_name_in_every_command_and_the_old_ones_still_work() {
+    let commands = [
+        (&["demo"][..], "--broker-version"),
+        (&["bench", "run"], "--broker-version"),
+        (&["bench", "sweep"], "--broker-version"),
+        (&["bench", "rebalance"], "--broker-version"),
+        (&["dead", "list"], "--broker-version"),
+        (&["group"], "--version"),
+        (&["doctor"], "--version"),
+    ];
+    for (command, old) in commands {
+        let help = run(&[command, &["--help"]].concat()).await.stdout;
+        assert!(help.contains("--mqtt-version <VERSION>"), "{command:?}: {help}");
+        assert!(!help.contains(old), "{command:?}: {help}");
+        for name in ["--mqtt-version", old] {
+            let wrong = run(&[command, &["--broker", "mqtt://127.0.0.1", name, "4"]].concat()).await;
+            assert_eq!(wrong.code, 64, "{command:?} {name}: {}", wrong.stderr);
+            assert!(wrong.stderr.contains("invalid value '4' for '--mqtt-version"), "{command:?}: {}", wrong.stderr);
+            let right = run(&[command, &["--broker", "broker:1883", name, "3.1.1"]].concat()).await;
+            assert_eq!(right.code, 64, "{command:?} {name}: {}", right.stderr);
+            assert!(right.stderr.contains("--broker") && !right.stderr.contains("3.1.1"), "{}", right.stderr);
+        }
+    }
 }

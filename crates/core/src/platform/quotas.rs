@@ -5,6 +5,7 @@
 
 /// The plan that a quota belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Plan {
     /// Lite: free.
     Lite,
@@ -14,6 +15,7 @@ pub enum Plan {
 
 /// Who a quota is counted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Scope {
     /// The whole organization.
     Organization,
@@ -31,6 +33,7 @@ pub enum Scope {
 
 /// What a quota counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Unit {
     /// Messages.
     Messages,
@@ -58,6 +61,7 @@ pub enum Unit {
 
 /// The time that a quota is counted over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Period {
     /// At any one time.
     AtOnce,
@@ -71,6 +75,7 @@ pub enum Period {
 
 /// How much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Limit {
     /// At most this many.
     AtMost(u64),

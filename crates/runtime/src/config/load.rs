@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::keys::{PREFIX, Section};
-use super::reload::Source;
-use super::source::{Places, Sources};
+use super::provenance::{File, Provenance};
+use super::source::Sources;
 use super::{Config, ConfigErrors, ConfigProblem, Lookup, Origin, reference, validate};
 
 /// The variable that names the file.
@@ -72,36 +72,36 @@ impl Loader {
         self.variables.sort();
         let read = self.read_file();
         self.variables.retain(|(name, _)| name != FILE_VARIABLE);
-        match read {
-            Ok(Some((text, Some(path)))) => {
-                let (mut config, places) = self.merge(Ok(Some((&text, Some(&path)))))?;
-                config.source = Source::file(path, text, self, &config, places);
-                Ok(config)
-            }
-            Ok(Some((text, None))) => Ok(self.merge(Ok(Some((&text, None))))?.0),
-            Ok(None) => Ok(self.merge(Ok(None))?.0),
-            Err(problem) => Ok(self.merge(Err(problem))?.0),
-        }
+        let (text, path) = match read {
+            Ok(Some((text, Some(path)))) => (text, path),
+            Ok(Some((text, None))) => return self.merge(Ok(Some((&text, None))), None),
+            Ok(None) => return self.merge(Ok(None), None),
+            Err(problem) => return self.merge(Err(problem), None),
+        };
+        let file = File::new(&path, text.clone(), self.clone());
+        self.merge(Ok(Some((&text, Some(&path)))), Some(file))
     }
 
     /// Reads new content of a file that was loaded before, with the variables of that time.
     pub(super) fn load_again(&self, text: &str, path: &Path) -> Result<Config, ConfigErrors> {
-        Ok(self.merge(Ok(Some((text, Some(path)))))?.0)
+        let file = File::new(path, text.to_owned(), self.clone());
+        self.merge(Ok(Some((text, Some(path)))), Some(file))
     }
 
     fn merge(
         &self,
-        file: Result<Option<(&str, Option<&Path>)>, ConfigProblem>,
-    ) -> Result<(Config, Places), ConfigErrors> {
+        toml: Result<Option<(&str, Option<&Path>)>, ConfigProblem>,
+        file: Option<File>,
+    ) -> Result<Config, ConfigErrors> {
         let keys = Section::from_schema(&reference::schema());
         let mut sources = Sources::new(&keys);
-        match file {
+        match toml {
             Ok(Some((text, path))) => sources.add_toml(text, path),
             Ok(None) => {}
             Err(problem) => sources.problems.push(problem),
         }
         sources.add_variables(&self.variables);
-        let config = sources.config();
+        let mut config = sources.config();
         // A value that does not fit its key was replaced by the default; a rule about that says nothing.
         let broken = validate::single_keys(&config);
         let broken = broken.into_iter().filter(|rule| sources.problems.iter().all(|misfit| misfit.key() != rule.key()));
@@ -110,7 +110,9 @@ impl Loader {
             problem.at(origin)
         });
         let problems = broken.collect::<Vec<_>>().into_iter().chain(sources.problems).collect();
-        ConfigErrors::check(problems).map(|()| (config, sources.places))
+        ConfigErrors::check(problems)?;
+        Provenance::note(&mut config, sources.places, file);
+        Ok(config)
     }
 
     fn read_file(&self) -> Result<Option<(String, Option<PathBuf>)>, ConfigProblem> {

@@ -30,10 +30,12 @@ mod mqtt;
 mod mqtt_sink;
 mod platform;
 mod problem;
+mod provenance;
 mod reference;
 mod reload;
 mod secret;
 mod sections;
+mod shown;
 mod sinks;
 mod source;
 #[cfg(test)]
@@ -113,7 +115,7 @@ pub struct Config {
     pub reload: ReloadConfig,
     /// Where it was read from.
     #[serde(skip)]
-    pub(crate) source: reload::Source,
+    pub(crate) provenance: provenance::Provenance,
 }
 
 impl Default for Config {
@@ -138,7 +140,7 @@ impl Default for Config {
             log: LogConfig::default(),
             runtime: RuntimeConfig::default(),
             reload: ReloadConfig::default(),
-            source: reload::Source::default(),
+            provenance: provenance::Provenance::default(),
         }
     }
 }
@@ -174,13 +176,13 @@ impl Config {
     /// # Errors
     /// Every broken rule, all at once.
     pub fn validate(&self) -> Result<(), ConfigErrors> {
-        ConfigErrors::check(self.source.locate(self, validate::all(self)))
+        ConfigErrors::check(self.locate(validate::all(self)))
     }
 
     /// The file that it was read from, as an absolute path; `None` without one.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
-        self.source.path()
+        self.provenance.file().map(|file| &*file.path)
     }
 
     /// Checks that the files which the configuration names can be read, and that secret files hold a secret.
@@ -190,7 +192,7 @@ impl Config {
     /// # Errors
     /// Every file that cannot be used, with its key and path, never with its content.
     pub fn check_files(&self) -> Result<(), ConfigErrors> {
-        ConfigErrors::check(self.source.locate(self, validate::files(self)))
+        ConfigErrors::check(self.locate(validate::files(self)))
     }
 
     /// Checks what a connection that only publishes follows: the settings of `mqtt`, with the files that they name. A
@@ -225,6 +227,11 @@ impl Config {
     /// Settings that are allowed and that an operator should know about, such as an unverified server certificate.
     #[must_use]
     pub fn warnings(&self) -> Vec<ConfigProblem> {
-        self.source.locate(self, warnings::all(self))
+        self.locate(warnings::all(self))
+    }
+
+    /// Adds to problems where the values were given that they are about: a line or a variable.
+    pub(crate) fn locate(&self, problems: Vec<ConfigProblem>) -> Vec<ConfigProblem> {
+        self.provenance.locate(self, problems)
     }
 }

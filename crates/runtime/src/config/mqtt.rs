@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tidemill_core::QoS;
 
 use super::units::{self, BytesText, DurationText, QosNumber};
-use super::{BrokerAddress, ConfigProblem, Secret, address};
+use super::{BrokerAddress, ConfigProblem, Secret, address, shown};
 use crate::profile::Profile;
 
 /// Version of the protocol.
@@ -25,15 +25,20 @@ pub enum MqttVersion {
 }
 
 /// The connection to the broker; every instance has one of its own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+///
+/// Neither `Debug` nor a serialised form shows the password, nor what a URL should not hold.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MqttConfig {
     /// Address of the broker: `mqtt://`, `mqtts://` (TLS), `ws://` or `wss://`, with a host and perhaps a port. User
     /// name and password have keys of their own.
-    #[schemars(extend("x-shape" = "a URL"))]
+    #[serde(serialize_with = "shown::url")]
+    #[schemars(with = "String", extend("x-shape" = "a URL"))]
     pub url: String,
     /// Further addresses of the same broker or cluster, tried in turn whenever the one in use cannot be reached.
+    #[serde(serialize_with = "shown::urls")]
+    #[schemars(with = "Vec<String>")]
     pub fallback_urls: Vec<String>,
     /// Which broker it is, so that a worker can refuse what cannot work on it and warn of what can lose events.
     /// `tidemill doctor` finds out which of these yours behaves like.

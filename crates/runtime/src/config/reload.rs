@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
-use super::source::Places;
+use super::provenance::{File, flat};
 use super::units::{self, DurationText};
-use super::{Config, ConfigErrors, ConfigProblem, ElasticConfig, Loader, Secret};
+use super::{Config, ConfigErrors, ConfigProblem, ElasticConfig};
 
 /// What happens when the configuration file changes while the worker runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,62 +34,6 @@ impl Default for ReloadConfig {
     fn default() -> Self {
         // Reading a small file costs nothing, and whoever changed it is still looking.
         Self { every: Duration::from_secs(5) }
-    }
-}
-
-/// Where a configuration was read from. It is no part of what the configuration says.
-#[derive(Clone, Default)]
-pub(crate) struct Source(Option<Arc<Origin>>);
-
-struct Origin {
-    path: PathBuf,
-    text: String,
-    loader: Loader,
-    loaded: Config,
-    places: Places,
-}
-
-impl Source {
-    /// It was read from this file by this loader, which found values in these places.
-    pub(super) fn file(path: PathBuf, text: String, loader: Loader, loaded: &Config, places: Places) -> Self {
-        // A change of the working directory must not change which file is meant. Links stay as they are: it is a link
-        // that changes when Kubernetes renews a mounted file.
-        let path = std::path::absolute(&path).unwrap_or(path);
-        Self(Some(Arc::new(Origin { path, text, loader, loaded: loaded.clone(), places })))
-    }
-
-    /// The file, as an absolute path.
-    pub(super) fn path(&self) -> Option<&Path> {
-        self.0.as_ref().map(|origin| &*origin.path)
-    }
-
-    /// Adds to problems of `config`, which was loaded so and may have been changed since, where the values were given
-    /// that nobody has changed.
-    pub(super) fn locate(&self, config: &Config, problems: Vec<ConfigProblem>) -> Vec<ConfigProblem> {
-        let Some(origin) = self.0.as_ref().filter(|_| !problems.is_empty()) else { return problems };
-        let [loaded, now] = [&origin.loaded, config].map(flat);
-        let place = |key: &str| {
-            let value = |table: &[(String, Value)]| table.iter().find(|(name, _)| name == key).map(|(_, v)| v.clone());
-            origin.places.of(key).filter(|_| value(&loaded) == value(&now)).cloned()
-        };
-        let located = problems.into_iter().map(|problem| {
-            let origin = place(problem.key());
-            problem.at(origin)
-        });
-        located.collect()
-    }
-}
-
-impl PartialEq for Source {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Its text may hold passwords.
-        f.debug_tuple("Source").field(&self.path()).finish()
     }
 }
 
@@ -149,7 +93,7 @@ fn read_once(config: &Config) -> Vec<(&'static str, PathBuf)> {
 
 /// Watches the file of a configuration.
 pub(crate) struct FileWatch {
-    origin: Arc<Origin>,
+    file: Arc<File>,
     named: Vec<(&'static str, PathBuf)>,
     /// What was looked at last, whether it was right or wrong.
     seen: Content,
@@ -171,12 +115,12 @@ impl fmt::Debug for FileWatch {
 impl FileWatch {
     /// `None` when the configuration was not read from a file. Blocks for as long as it takes to read those that it names.
     pub(crate) fn new(config: &Config) -> Option<Self> {
-        let origin = Arc::clone(config.source.0.as_ref()?);
+        let file = Arc::clone(config.provenance.file()?);
+        let loaded = config.provenance.loaded()?.clone();
         let named = read_once(config);
-        let seen = Content { text: Some(origin.text.clone()), ..Content::read(&origin.path, &named) };
-        let loaded = origin.loaded.clone();
+        let seen = Content { text: Some(file.text.clone()), ..Content::read(&file.path, &named) };
         let known = seen.named.clone();
-        Some(Self { origin, named, seen, known, loaded, running: config.clone(), check: |_| Vec::new() })
+        Some(Self { file, named, seen, known, loaded, running: config.clone(), check: |_| Vec::new() })
     }
 
     /// Refuses also what `check` finds wrong with the configuration that would then hold.
@@ -185,13 +129,13 @@ impl FileWatch {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.origin.path
+        &self.file.path
     }
 
     /// Reads the file, and those that are named in it. Blocks for as long as the file system takes.
     pub(crate) fn reading(&self) -> impl FnOnce() -> Content + Send + 'static {
-        let (origin, named) = (Arc::clone(&self.origin), self.named.clone());
-        move || Content::read(&origin.path, &named)
+        let (file, named) = (Arc::clone(&self.file), self.named.clone());
+        move || Content::read(&file.path, &named)
     }
 
     /// Whether this content was not looked at yet.
@@ -210,16 +154,16 @@ impl FileWatch {
             let why = format!("{} cannot be read any more", self.path().display());
             return Err(ConfigProblem::new("configuration file", why, "put it back").into());
         };
-        let loaded = self.origin.loader.load_again(text, self.path())?;
+        let loaded = self.file.loader.load_again(text, self.path())?;
         let mut change = self.compare(&loaded);
         let known = self.seen.known_after(&self.known);
         let renewed = known.iter().filter(|file| !self.known.contains(file)).map(|(key, _)| (*key).to_owned());
         change.at_next_start.extend(renewed.filter(|key| !change.at_next_start.contains(key)).collect::<Vec<_>>());
         // What it was loaded from first says nothing of places in this text.
-        change.config.source = Source::default();
+        change.config.provenance.clone_from(&loaded.provenance);
         change.config.validate()?;
         change.config.check_files()?;
-        ConfigErrors::check((self.check)(&change.config))?;
+        ConfigErrors::check(change.config.locate((self.check)(&change.config)))?;
         self.known = known;
         self.loaded = loaded;
         self.running = change.config.clone();
@@ -273,57 +217,29 @@ fn with_keys(settings: &ElasticConfig, others: &ElasticConfig, keys: &[String]) 
     table.try_into().ok()
 }
 
-/// The values by their keys.
-fn flat(config: &Config) -> Vec<(String, Value)> {
-    fn walk(prefix: &str, table: Table, into: &mut Vec<(String, Value)>) {
-        for (name, value) in table {
-            let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
-            match value {
-                // One value, whatever its form.
-                Value::Table(table) if key != "instances" => walk(&key, table, into),
-                value => into.push((key, value)),
-            }
-        }
-    }
-    let mut values = Vec::new();
-    if let Ok(table) = Table::try_from(config) {
-        walk("", table, &mut values);
-    }
-    for (key, secret) in secrets(config) {
-        if let (Some(secret), Some((_, value))) = (secret, values.iter_mut().find(|(name, _)| name == key)) {
-            *value = Value::String(secret.expose().to_owned());
-        }
-    }
-    values
-}
-
-/// What hides its text, which is all that comparing has to go by.
-fn secrets(config: &Config) -> [(&'static str, Option<&Secret>); 2] {
-    [("mqtt.password", config.mqtt.password.as_ref()), ("platform.token", config.platform.token.as_ref())]
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Instances;
+    use super::super::provenance::secrets;
     use super::*;
 
-    struct File {
+    struct Mill {
         _directory: tempfile::TempDir,
         path: PathBuf,
     }
 
-    fn file(text: &str) -> File {
+    fn file(text: &str) -> Mill {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("mill.toml");
         std::fs::write(&path, text).unwrap();
-        File { _directory: directory, path }
+        Mill { _directory: directory, path }
     }
 
     fn text_of(text: &str) -> Content {
         Content { text: Some(text.to_owned()), named: Vec::new() }
     }
 
-    fn load(file: &File) -> Config {
+    fn load(file: &Mill) -> Config {
         Config::loader().file(&file.path).env(&[("TIDEMILL_MQTT__WINDOW", "7")]).load().unwrap()
     }
 
@@ -354,6 +270,8 @@ mod tests {
         assert!(errors.to_string().contains("mill.toml:1"), "{errors}");
         let errors = watch.take(text_of("instances = 2000\n[group]\nname = 'g'")).unwrap_err();
         assert!(errors.to_string().contains("1 to 1024"), "{errors}");
+        let errors = watch.take(text_of("instances = 2\n\n[elastic]\ngrow_at = 0.3")).unwrap_err().to_string();
+        assert!(errors.contains("mill.toml:"), "the line of what was looked at last: {errors}");
         assert!(watch.take(Content { text: None, named: Vec::new() }).is_err());
         assert!(watch.take(text_of("instances = 2\n[group]\nname = 'g'")).unwrap().is_none());
         let change = watch.take(text_of("instances = 3\n[group]\nname = 'g'")).unwrap().unwrap();

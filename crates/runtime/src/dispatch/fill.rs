@@ -102,7 +102,7 @@ impl<'a> Filler<'a> {
             to.records += 1;
             return (to.key, to.records - 1);
         }
-        let name = self.route.scope.sinks.get(usize::from(sink.0));
+        let name = sink.index().and_then(|at| self.route.scope.sinks.get(at));
         let key = self.idempotency.zip(name).map(|(key, name)| key.in_sink(name));
         self.emitted.push(ToSink { sink, key, records: 1 });
         (key, 0)

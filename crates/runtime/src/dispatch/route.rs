@@ -88,11 +88,11 @@ pub(crate) struct RouteRuntime {
 impl RouteRuntime {
     /// Where records for this sink are handed in.
     pub(crate) fn sink(&self, sink: SinkId) -> &SinkHandle {
-        match sink {
-            SinkId::PUBLISH => &self.publish,
-            SinkId(at) => {
-                self.emits.note(usize::from(at));
-                &self.sinks[usize::from(at)]
+        match sink.index() {
+            None => &self.publish,
+            Some(at) => {
+                self.emits.note(at);
+                &self.sinks[at]
             }
         }
     }

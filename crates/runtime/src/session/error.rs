@@ -109,9 +109,9 @@ impl SessionError {
             other => other,
         });
         let advice = match code.retry() {
-            Retry::NotNeeded | Retry::Now => Advice::Retry,
             Retry::Later => Advice::RetryLater,
             Retry::AfterFix => Advice::Stop,
+            _ => Advice::Retry,
         };
         let message = format!("the platform refused the connection: {code}; {}", code.advice());
         Self { reason: Some(reason), ..Self::new(SessionErrorKind::Refused, message).with_advice(advice) }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tidemill_core::Sink;
+use tidemill_core::{Sink, SinkTraits};
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -52,8 +52,9 @@ impl Drop for SinkEngine {
 }
 
 impl SinkEngine {
+    /// An engine for a sink, with what the sink promises: that is asked for once, see [`promises`](super::promises).
     pub(crate) fn new(
-        sink: Arc<dyn Sink>,
+        (sink, traits): (Arc<dyn Sink>, SinkTraits),
         settings: SinkSettings,
         state: Arc<SinkState>,
         dead_letters: Option<SinkHandle>,
@@ -70,7 +71,7 @@ impl SinkEngine {
             bytes: settings.max_batch_bytes.min(settings.queue_bytes).max(1),
             linger: settings.linger,
         };
-        let batcher = Batcher::new(sink.traits(), settings.in_flight as usize, limits);
+        let batcher = Batcher::new(traits, settings.in_flight as usize, limits);
         let (handle, queue) = queue(&settings, batcher, state.metrics.clone());
         let breaker = Breaker::new(settings.breaker_failures, settings.breaker_after);
         state.opened();

@@ -26,7 +26,7 @@ mod ticket;
 
 pub(crate) use engine::SinkEngine;
 pub use mqtt::MqttSink;
-pub(crate) use open::{close, open};
+pub(crate) use open::{close, open, promises};
 pub(crate) use queue::{SinkHandle, Tried};
 pub use rig::SinkRig;
 pub(crate) use state::SinkState;

@@ -1,14 +1,22 @@
-//! Opening a sink at the worker's start, once or until it opens, and closing it at its end.
+//! Asking a sink what it promises, opening it at the worker's start, once or until it opens, and closing it at its end.
 
 use std::time::Duration;
 
-use tidemill_core::{Sink, SinkError, SinkErrorKind, report};
+use tidemill_core::{Sink, SinkError, SinkErrorKind, SinkTraits, report};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::warn;
 
 use crate::config::{SinkSettings, SinkStart};
-use crate::guard::{guarded, panicked};
+use crate::guard::{guarded, guarded_call, panicked};
 use crate::session::Backoff;
+
+/// Asks the sink what it promises. Ask once and keep the answer: whatever rests on it stays the same for a worker's life.
+///
+/// # Errors
+/// What the sink panicked with.
+pub(crate) fn promises(sink: &dyn Sink) -> Result<SinkTraits, String> {
+    guarded_call(|| sink.traits()).map_err(|panic| panicked("the sink", &*panic))
+}
 
 /// Opens the sink within its time. A sink that is set up wrongly is not tried again.
 ///

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::SinkEngine;
+use super::open::promises;
 use super::state::SinkState;
 use super::ticket::{Debt, Origin, Ticket};
 use crate::config::{Expired, Order, SinkSettings};
@@ -67,8 +68,10 @@ impl SinkRig {
         let sinks: Arc<[Box<str>]> = Arc::from(["out".into()]);
         let metrics = Metrics::register(&Registry::new(), &["route".into()], &sinks)?;
         let state = Arc::new(SinkState::new("out".into(), metrics.sink(0, "out"), false));
-        let (engine, handle) = SinkEngine::new(sink, settings, Arc::clone(&state), None, CancellationToken::new());
-        let scope = Scope { route: "route".into(), instance: "rig".into(), sinks, publishing: Default::default() };
+        let traits = promises(&*sink)?;
+        let (engine, handle) =
+            SinkEngine::new((sink, traits), settings, Arc::clone(&state), None, CancellationToken::new());
+        let scope = Scope::new("route", "rig", sinks);
         let retry = RetryPolicy {
             max_attempts: 0,
             max_elapsed: Duration::ZERO,
@@ -130,7 +133,7 @@ impl SinkRig {
                 dup: false,
                 retain: false,
             });
-            self.emitted.push(Emitted { sink: SinkId(0), record: Record::new(event.payload().clone()) });
+            self.emitted.push(Emitted { sink: SinkId::new(0), record: Record::new(event.payload().clone()) });
             fill_in(&self.route, &event, wall, &mut self.emitted);
             let ack = Ack::Number(self.next);
             // As a dispatcher takes it out of a place that it uses again.

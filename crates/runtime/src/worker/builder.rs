@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tidemill_core::topic::{Pattern, ShareName, TopicFilter, TopicName};
-use tidemill_core::{Handler, Sink};
+use tidemill_core::{Handler, Sink, SinkTraits};
 
 use super::broker_sink;
 use super::ending::share;
@@ -24,7 +24,7 @@ use crate::profile::{self, Sharing};
 use crate::router::{Router, subscriptions};
 use crate::session::transport::{Connector, UrlConnector};
 use crate::session::{Backoff, ConnectOptions, Manifest, Settings};
-use crate::sink::SinkState;
+use crate::sink::{self, SinkState};
 
 /// Name of the built-in sink for dead letters, in metrics and logs.
 pub(super) const DEAD_LETTERS: &str = "dead_letters";
@@ -133,8 +133,9 @@ impl WorkerBuilder {
         }
         let (patterns, names) = check_routes(&self.routes, &mut problems);
         check_sinks(&self.sinks, config, &mut problems);
+        let traits = promises(&self.sinks, &mut problems);
         #[cfg_attr(not(feature = "platform"), expect(unused_mut, reason = "the platform has more to say"))]
-        let mut advice = advice(&self.sinks, &self.routes, &names);
+        let mut advice = advice(&self.sinks, &traits, &self.routes, &names);
         let filters: Vec<TopicFilter> = patterns.iter().map(Pattern::filter).collect();
         let wanted = subscriptions(&filters).unwrap_or_else(|overlap| {
             problems.push(ConfigProblem::new(
@@ -193,7 +194,7 @@ impl WorkerBuilder {
             String::new()
         });
         // From here on the registry is changed.
-        BuildError::check(problems)?;
+        BuildError::check(given.locate(problems))?;
         let registry = self.registry.unwrap_or_default();
         let mut sink_names: Vec<Box<str>> = self.sinks.iter().map(|(name, _)| name.as_str().into()).collect();
         let emit_names: Arc<[Box<str>]> = sink_names.iter().cloned().collect();
@@ -284,9 +285,13 @@ impl WorkerBuilder {
             manifest: manifest.map(Arc::new),
         };
         let settings = |name: &str| config.sinks.get(name).cloned().unwrap_or_default();
-        let plan_of =
-            |(name, sink): (String, Arc<dyn Sink>)| SinkPlan { settings: settings(&name), name: name.into(), sink };
-        let sinks = self.sinks.into_iter().map(plan_of).collect();
+        let plan_of = |((name, sink), traits): ((String, Arc<dyn Sink>), SinkTraits)| SinkPlan {
+            settings: settings(&name),
+            name: name.into(),
+            sink,
+            traits,
+        };
+        let sinks = self.sinks.into_iter().zip(traits).map(plan_of).collect();
         let state = |(at, name): (usize, Box<str>)| {
             let sink = metrics.sink(at, &name);
             Arc::new(SinkState::new(name.clone(), sink, settings(&name).affects_readiness))
@@ -371,9 +376,14 @@ fn check_routes(routes: &[Route], problems: &mut Vec<ConfigProblem>) -> (Vec<Pat
 }
 
 /// What is allowed and worth a word: records that a sink could keep from being written twice, had they a key.
-fn advice(sinks: &[(String, Arc<dyn Sink>)], routes: &[Route], names: &[Box<str>]) -> Vec<ConfigProblem> {
-    let idempotent: Vec<_> =
-        sinks.iter().filter(|(_, sink)| sink.traits().idempotent).map(|(name, _)| format!("{name:?}")).collect();
+fn advice(
+    sinks: &[(String, Arc<dyn Sink>)],
+    traits: &[SinkTraits],
+    routes: &[Route],
+    names: &[Box<str>],
+) -> Vec<ConfigProblem> {
+    let idempotent = sinks.iter().zip(traits).filter(|(_, traits)| traits.idempotent);
+    let idempotent: Vec<_> = idempotent.map(|((name, _), _)| format!("{name:?}")).collect();
     let keyless = routes.iter().zip(names).filter(|(route, _)| route.idempotency_key.is_none());
     let keyless: Vec<_> = keyless.map(|(_, name)| format!("{name:?}")).collect();
     if idempotent.is_empty() || keyless.is_empty() {
@@ -387,6 +397,17 @@ fn advice(sinks: &[(String, Arc<dyn Sink>)], routes: &[Route], names: &[Box<str>
     let fix =
         "give the routes `.idempotency_key(..)`, or the records `.with_idempotency_key(..)` if they have none yet";
     vec![ConfigProblem::new("sinks", why, fix)]
+}
+
+/// What each sink promises, asked for once.
+fn promises(sinks: &[(String, Arc<dyn Sink>)], problems: &mut Vec<ConfigProblem>) -> Vec<SinkTraits> {
+    let ask = |(name, sink): &(String, Arc<dyn Sink>)| {
+        sink::promises(&**sink).unwrap_or_else(|why| {
+            problems.push(ConfigProblem::new(format!("sinks.{name}"), why, "mend its `traits`"));
+            SinkTraits::default()
+        })
+    };
+    sinks.iter().map(ask).collect()
 }
 
 fn check_sinks(sinks: &[(String, Arc<dyn Sink>)], config: &Config, problems: &mut Vec<ConfigProblem>) {

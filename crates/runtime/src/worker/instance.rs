@@ -256,12 +256,10 @@ impl Plan {
         let runtime = |(at, plan): (usize, &RoutePlan)| {
             Arc::new(RouteRuntime {
                 id: u16::try_from(at).unwrap_or(u16::MAX),
-                scope: Arc::new(Scope {
-                    route: plan.name.clone(),
-                    instance: instance.into(),
-                    sinks: Arc::clone(&self.sink_names),
-                    publishing: self.publishing,
-                }),
+                scope: Arc::new(
+                    Scope::new(plan.name.clone(), instance, Arc::clone(&self.sink_names))
+                        .with_publishing(self.publishing),
+                ),
                 capture_names: Arc::from(&*plan.capture_names),
                 handler: Arc::clone(&plan.handler),
                 key: plan.key.clone(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use tidemill_core::{Handler, Sink, report};
+use tidemill_core::{Handler, Sink, SinkTraits, report};
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
@@ -40,6 +40,7 @@ const LAST_CALL: Duration = Duration::from_secs(5);
 pub(super) struct SinkPlan {
     pub(super) name: Box<str>,
     pub(super) sink: Arc<dyn Sink>,
+    pub(super) traits: SinkTraits,
     pub(super) settings: SinkSettings,
 }
 
@@ -282,7 +283,7 @@ impl Worker {
     ) -> (Outlets, FuturesUnordered<AbortOnDropHandle<()>>) {
         let engines = FuturesUnordered::new();
         let run = |engine: SinkEngine| engines.push(AbortOnDropHandle::new(tokio::spawn(engine.run())));
-        let engine = |at: usize, settings, sink: Arc<dyn Sink>, dead_letters: Option<SinkHandle>| {
+        let engine = |at: usize, settings, sink: (Arc<dyn Sink>, SinkTraits), dead_letters: Option<SinkHandle>| {
             SinkEngine::new(sink, settings, Arc::clone(&self.shared.sinks[at]), dead_letters, force.clone())
         };
         // The publisher keeps what it was given: a write that is cut would be published twice.
@@ -296,7 +297,8 @@ impl Worker {
             let sink = BrokerSink::new(prefix, self.config.mqtt.version, Arc::clone(&publisher));
             #[cfg(feature = "platform")]
             let sink = sink.guarded(guard.clone());
-            Arc::new(sink) as Arc<dyn Sink>
+            let traits = sink.traits();
+            (Arc::new(sink) as Arc<dyn Sink>, traits)
         };
         let chosen = self.config.dead_letters.sink.as_deref();
         let built_in = chosen.is_none().then(|| {
@@ -311,7 +313,8 @@ impl Worker {
         let order = chosen_at.into_iter().chain((0..self.sinks.len()).filter(|at| Some(*at) != chosen_at));
         for at in order {
             let plan = &self.sinks[at];
-            let (started, handle) = engine(at, plan.settings.clone(), Arc::clone(&plan.sink), dead_letters.clone());
+            let sink = (Arc::clone(&plan.sink), plan.traits);
+            let (started, handle) = engine(at, plan.settings.clone(), sink, dead_letters.clone());
             run(started);
             if Some(at) == chosen_at {
                 dead_letters = Some(handle.clone());

@@ -25,12 +25,7 @@ pub(crate) fn event(payload: impl Into<String>) -> Event {
 
 /// A context of route `r` with a sink `out`.
 pub(crate) fn context() -> Context {
-    Context::new(Arc::new(Scope {
-        route: "r".into(),
-        instance: "i-1".into(),
-        sinks: Arc::from(["out".into()]),
-        ..Scope::default()
-    }))
+    Context::new(Arc::new(Scope::new("r", "i-1", Arc::from(["out".into()]))))
 }
 
 /// The payloads of what was emitted.

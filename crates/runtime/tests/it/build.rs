@@ -1,5 +1,8 @@
 //! Building a worker: every mistake is reported at once, with its key and the way out.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tidemill_core::{Record, Sink, SinkError, SinkTraits, async_trait};
 use tidemill_runtime::{BuildError, Config, Route, Worker, WorkerBuilder};
 
 use crate::support::*;
@@ -119,4 +122,29 @@ fn a_build_that_fails_connects_to_nothing_and_leaves_the_registry_as_it_was() {
     assert!(Worker::builder(wrong).route("t/#", Fine).registry(registry.clone()).build().is_err());
     assert!(registry.gather().is_empty());
     assert!(Worker::builder(config()).route("t/#", Fine).registry(registry).build().is_ok());
+}
+
+/// Says so many times what it promises, and then panics.
+struct Unsure(AtomicU32);
+
+#[async_trait]
+impl Sink for Unsure {
+    fn traits(&self) -> SinkTraits {
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        assert!(left.is_ok(), "nobody knows");
+        SinkTraits::default()
+    }
+
+    async fn write(&self, _: &[Record]) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_panics_when_asked_what_it_promises_is_named_and_is_asked_once() {
+    let error = refused(config(), |worker| worker.route("a/b", Fine).sink("out", Unsure(0.into())));
+    assert_eq!(error.to_string(), "sinks.out: the sink panicked: nobody knows: mend its `traits`");
+    let worker = Worker::builder(config()).route("a/b", Fine).sink("out", Unsure(1.into())).build().unwrap();
+    let ended = worker.run_until(std::future::ready(())).await;
+    assert!(ended.is_ok(), "{ended:?}");
 }

@@ -17,12 +17,7 @@ pub(crate) fn event(topic: &str) -> Event {
 
 /// A context of route `r` with a sink `out`.
 pub(crate) fn context() -> Context {
-    Context::new(Arc::new(Scope {
-        route: "r".into(),
-        instance: "i-1".into(),
-        sinks: Arc::from(["out".into()]),
-        ..Scope::default()
-    }))
+    Context::new(Arc::new(Scope::new("r", "i-1", Arc::from(["out".into()]))))
 }
 
 /// One attempt: how it ended, and what it emitted.

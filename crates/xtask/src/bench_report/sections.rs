@@ -241,7 +241,7 @@ pub(super) const SECTIONS: [Section; 10] = [
                     "--json",
                     "--broker",
                     MOSQUITTO,
-                    "--broker-version",
+                    "--mqtt-version",
                     "3.1.1",
                 ],
                 Shape::Demo("Mosquitto, MQTT 3.1.1"),

@@ -76,7 +76,7 @@ async fn a_steady_load_is_accounted_for_and_every_file_is_written() {
 async fn a_number_of_events_is_published_flat_out_in_both_versions_and_with_both_qos() {
     let cases: [&[&str]; 5] = [
         &[],
-        &["--broker-version", "3.1.1", "--publishers", "2"],
+        &["--mqtt-version", "3.1.1", "--publishers", "2"],
         &["--qos", "0", "--ahead", "500"],
         &["--payload", "5000", "--inflight", "7"],
         &["--topic", "a/{run}/{publisher}/{key}/b", "--keys", "4", "--window", "3"],

@@ -10,6 +10,7 @@ use super::{IdentityError, IdentityErrorKind, Name, OrgId};
 
 /// What a client is, by the letter that its ID starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Class {
     /// `a`: one application, one connection.
     Application,

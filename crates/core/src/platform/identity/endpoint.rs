@@ -9,6 +9,7 @@ pub const DEFAULT_DOMAIN: &str = "internetofthings.ibmcloud.com";
 
 /// What MQTT runs over. The names are those of the SDKs' option `transport`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Transport {
     /// `tcp`.
     #[default]

@@ -8,6 +8,7 @@ use std::fmt;
 
 /// Whether connecting again makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Retry {
     /// The connection ended as it should.
     NotNeeded,

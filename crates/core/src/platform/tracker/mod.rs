@@ -28,6 +28,7 @@ use super::monitoring::{Action, CloseCode, MonitorMessage};
 
 /// Which device is forgotten when there are more than the capacity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Eviction {
     /// A disconnected one if there is any, among equals the one that has been silent for longest. Keeps what is alive.
     #[default]

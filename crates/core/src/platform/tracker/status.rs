@@ -23,6 +23,7 @@ impl fmt::Display for DeviceKey {
 
 /// Whether a device is connected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Connection {
     /// No message tells: the device never connected, its retained message expired (after 8 days by the proxy, 45 by the
     /// server), or it was evicted.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{Config, MqttVersion, Order, Origin, Overflow, Secret};
+use super::super::{Config, ConfigErrors, MqttVersion, Order, Origin, Overflow, Secret};
 use super::{from_env, lines};
 
 fn write(directory: &Path, name: &str, text: &str) -> std::path::PathBuf {
@@ -348,4 +348,41 @@ fn a_rule_about_several_keys_names_the_line_unless_code_has_changed_the_value() 
     let origin = |key: &str| errors.problems().iter().find(|problem| problem.key() == key).unwrap().origin();
     assert_eq!(origin("mqtt.session_expiry"), Some(&Origin::Line { file: Some(path), line: 4 }));
     assert_eq!(origin("instances"), None);
+}
+
+#[test]
+fn what_variables_alone_have_given_is_named_by_the_variable_in_every_problem_and_warning() {
+    let config = from_env([
+        ("TIDEMILL_INSTANCES", "4"),
+        ("TIDEMILL_MQTT__SESSION_EXPIRY", "10m"),
+        ("TIDEMILL_MQTT__TLS__CA_FILE", "/nowhere/ca.pem"),
+        ("TIDEMILL_MQTT__TLS__INSECURE_SKIP_VERIFY", "true"),
+        ("TIDEMILL_MQTT__URL", "mqtts://broker.example"),
+    ])
+    .unwrap();
+    let problems = [config.validate().unwrap_err(), config.check_files().unwrap_err()];
+    let problems = problems.into_iter().flat_map(ConfigErrors::into_problems).chain(config.warnings());
+    let mut named = Vec::new();
+    for problem in problems {
+        let variable = format!("TIDEMILL_{}", problem.key().to_uppercase().replace('.', "__"));
+        let is_given = problem.origin().is_some();
+        if is_given {
+            assert_eq!(problem.origin(), Some(&Origin::Variable(variable.clone())), "{problem}");
+            assert!(problem.to_string().contains(&format!(" ({variable}): ")), "{problem}");
+        }
+        named.push((problem.key().to_owned(), is_given));
+    }
+    for key in ["instances", "mqtt.session_expiry", "mqtt.tls.ca_file", "mqtt.tls.insecure_skip_verify"] {
+        assert!(named.contains(&(key.to_owned(), true)), "{key}: {named:?}");
+    }
+}
+
+#[test]
+fn what_code_has_given_names_no_place() {
+    let mut config = from_env([("TIDEMILL_MQTT__SESSION_EXPIRY", "10m")]).unwrap();
+    config.mqtt.session_expiry = Duration::from_secs(1);
+    config.instances = 2.into();
+    for problem in config.validate().unwrap_err().problems() {
+        assert_eq!(problem.origin(), None, "{problem}");
+    }
 }

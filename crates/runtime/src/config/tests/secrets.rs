@@ -41,6 +41,53 @@ fn a_secret_is_shown_by_expose_alone() {
 }
 
 #[test]
+fn credentials_that_code_puts_into_a_url_are_shown_neither_before_it_is_refused_nor_by_that() {
+    for (url, seen) in [
+        ("mqtt://fleet:hunter2@broker:1883", "mqtt://***"),
+        ("mqtts://hunter2@broker", "mqtts://***"),
+        ("mqtt://fleet:hun/hunter2@broker", "mqtt://***"),
+        ("mqtt://1:2/hunter2@broker", "mqtt://***"),
+        ("mqtt://fleet:hun@hunter2", "mqtt://***"),
+        ("wss://broker/mqtt?token=hunter2", "wss://***"),
+        ("wss://broker/mqtt#hunter2", "wss://***"),
+        ("fleet:hunter2@broker", "***"),
+        ("fleet:hunter2://a@broker", "***"),
+    ] {
+        let mut config = Config::default();
+        config.mqtt.url = url.to_owned();
+        config.mqtt.fallback_urls = vec!["mqtt://broker".to_owned(), url.to_owned()];
+        let sink = super::super::MqttSinkConfig::new(config.mqtt.clone(), "alerts");
+        let shown = [
+            format!("{config:?} {config:#?} {sink:?}"),
+            toml::to_string(&config).unwrap(),
+            serde_json::to_string(&sink).unwrap(),
+            config.validate().unwrap_err().to_string(),
+        ];
+        for (at, text) in shown.iter().enumerate() {
+            assert!(!text.contains(SECRET), "{url}: {text}");
+            assert!(at == 3 || text.contains(&format!("{seen:?}")) && text.contains("mqtt://broker"), "{url}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_url_that_can_be_used_is_shown_as_it_is() {
+    for url in ["mqtt://broker:1883", "wss://broker/plant@7", "broker:1883"] {
+        let mut config = Config::default();
+        config.mqtt.url = url.to_owned();
+        assert!(format!("{config:?}").contains(&format!("{url:?}")), "{config:?}");
+        assert!(toml::to_string(&config).unwrap().contains(url));
+    }
+}
+
+#[test]
+fn user_properties_are_shown_by_their_names() {
+    let config = Config::from_toml("mqtt.user_properties.token = 'hunter2'").unwrap();
+    let shown = format!("{config:?}");
+    assert!(shown.contains(r#"{"token": ***}"#) && !shown.contains(SECRET), "{shown}");
+}
+
+#[test]
 fn a_loader_does_not_show_what_it_was_given() {
     let loader = Config::loader().text("[mqtt]\npassword = 'hunter2'").env(&[("TIDEMILL_MQTT__PASSWORD", SECRET)]);
     let shown = format!("{loader:?}");
