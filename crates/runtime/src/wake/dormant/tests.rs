@@ -1,3 +1,5 @@
+//! What wakes a dormant future, when it is polled, and that nothing it is told is missed.
+
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::cell::Cell;

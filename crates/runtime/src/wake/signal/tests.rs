@@ -1,3 +1,5 @@
+//! A signal against every order of telling and waiting, and between two threads.
+
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
