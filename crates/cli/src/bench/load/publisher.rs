@@ -24,7 +24,7 @@ use crate::connect::in_options;
 /// Bytes that wait to be written at most, so that an event is stamped shortly before it leaves.
 const OUT: usize = 64 * 1024;
 /// What to do about a peer that is no MQTT broker, or none that listens.
-const CHECK: &str = "; check the scheme, the host and the port of `--broker`, and `--broker-version`";
+const CHECK: &str = "; check the scheme, the host and the port of `--broker`, and `--mqtt-version`";
 /// How long the answer to a CONNECT may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// A broker that cannot be reached for so long is gone.
