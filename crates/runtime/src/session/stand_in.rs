@@ -12,15 +12,16 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle;
+
+use crate::wake::Bell;
 
 /// How often it looks: what has waited from one look to the next waits too long.
 const LOOK: Duration = Duration::from_millis(50);
@@ -89,7 +90,11 @@ impl StandIn {
         F::Output: Send + 'static,
     {
         let bell = Arc::new(Bell::default());
-        let shift = Arc::new(Shift { stage: Mutex::new(Stage::Running(Box::pin(future))), bell: Arc::clone(&bell) });
+        let shift = Arc::new(Shift {
+            stage: Mutex::new(Stage::Running(Box::pin(future))),
+            bell: Arc::clone(&bell),
+            turns: AtomicU64::new(0),
+        });
         let ward: Weak<Shift<F>> = Arc::downgrade(&shift);
         lock(&self.newcomers).push(ward);
         Attended { shift, waker: Waker::from(bell) }
@@ -110,25 +115,6 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Wakes the session's own task, and remembers it until the next turn.
-#[derive(Debug, Default)]
-struct Bell {
-    owner: AtomicWaker,
-    rung: AtomicBool,
-    turns: AtomicU64,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
-        self.owner.wake();
-    }
-}
-
 enum Stage<F: Future> {
     Running(Pin<Box<F>>),
     Ended(F::Output),
@@ -140,15 +126,15 @@ enum Stage<F: Future> {
 struct Shift<F: Future> {
     stage: Mutex<Stage<F>>,
     bell: Arc<Bell>,
+    turns: AtomicU64,
 }
 
 impl<F: Future> Shift<F> {
     /// One turn.
     fn turn(&self, stage: &mut Stage<F>, waker: &Waker) {
         let Stage::Running(future) = stage else { return };
-        // Before the turn: what rings in the middle of it asks for another.
-        self.bell.rung.store(false, Ordering::Release);
-        self.bell.turns.fetch_add(1, Ordering::Relaxed);
+        self.bell.silence();
+        self.turns.fetch_add(1, Ordering::Relaxed);
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
             *stage = Stage::Ended(output);
         }
@@ -165,7 +151,7 @@ impl<F: Future> Future for Attended<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.shift.bell.owner.register(cx.waker());
+        self.shift.bell.register(cx.waker());
         let mut stage = lock(&self.shift.stage);
         self.shift.turn(&mut stage, &self.waker);
         if matches!(*stage, Stage::Running(_)) {
@@ -199,6 +185,8 @@ struct Look {
 /// A session, as the stand-in sees it.
 trait Ward: Send + Sync {
     fn bell(&self) -> &Bell;
+    /// How many it has had.
+    fn turns(&self) -> u64;
     /// Gives it a turn, unless it is having one.
     fn stand_in(&self);
 }
@@ -212,6 +200,10 @@ where
         &self.bell
     }
 
+    fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
     fn stand_in(&self) {
         let Ok(mut stage) = self.stage.try_lock() else { return };
         let waker = Waker::from(Arc::clone(&self.bell));
@@ -223,7 +215,7 @@ where
         }
         if !matches!(*stage, Stage::Running(_)) {
             drop(stage);
-            self.bell.owner.wake();
+            self.bell.wake_owner();
         }
     }
 }
@@ -249,14 +241,13 @@ fn look_after(newcomers: &Mutex<Vec<Weak<dyn Ward>>>, closed: &Receiver<()>, run
         wards.extend(new.into_iter().map(|ward| (ward, Look { turns: 0, rung: false, since: now })));
         wards.retain_mut(|(ward, before)| {
             let Some(ward) = ward.upgrade() else { return false };
-            let bell = ward.bell();
-            let (turns, rung) = (bell.turns.load(Ordering::Relaxed), bell.rung.load(Ordering::Acquire));
+            let (turns, rung) = (ward.turns(), ward.bell().has_rung());
             // One without a first turn has a task that nobody has begun, and no waker.
             if turns == 0 || turns != before.turns {
                 *before = Look { turns, rung, since: now };
             } else if (rung && before.rung) || now - before.since >= PATIENCE {
                 ward.stand_in();
-                *before = Look { turns: bell.turns.load(Ordering::Relaxed), rung: false, since: now };
+                *before = Look { turns: ward.turns(), rung: false, since: now };
             } else {
                 before.rung = rung;
             }

@@ -5,28 +5,9 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
-use futures_util::task::AtomicWaker;
-
-/// Wakes the task, and remembers it until the future is polled.
-#[derive(Debug)]
-struct Bell {
-    rung: AtomicBool,
-    owner: AtomicWaker,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
-        self.owner.wake();
-    }
-}
+use super::Bell;
 
 /// See the module's description. Polled after its end it does what the future does.
 #[derive(Debug)]
@@ -38,13 +19,15 @@ pub(crate) struct Dormant<F> {
 
 impl<F: Future> Dormant<F> {
     pub(crate) fn new(future: F) -> Self {
-        let bell = Arc::new(Bell { rung: AtomicBool::new(true), owner: AtomicWaker::new() });
+        let bell = Arc::new(Bell::default());
+        // Nothing wakes a future that was never polled.
+        bell.mark();
         Self { future: Box::pin(future), waker: Waker::from(Arc::clone(&bell)), bell }
     }
 
     /// The future, to be changed: it is polled the next time.
     pub(crate) fn stir(&mut self) -> Pin<&mut F> {
-        self.bell.rung.store(true, Ordering::Relaxed);
+        self.bell.mark();
         self.future.as_mut()
     }
 }
@@ -54,16 +37,15 @@ impl<F: Future> Future for Dormant<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         // Before the look: what rings after it finds a waker.
-        self.bell.owner.register(cx.waker());
-        if !self.bell.rung.load(Ordering::Acquire) {
+        self.bell.register(cx.waker());
+        if !self.bell.has_rung() {
             return Poll::Pending;
         }
-        // Before the poll: what rings in the middle of it asks for another.
-        self.bell.rung.swap(false, Ordering::AcqRel);
+        self.bell.silence();
         let Self { future, waker, .. } = &mut *self;
         let polled = future.as_mut().poll(&mut Context::from_waker(waker));
         if polled.is_ready() {
-            self.bell.rung.store(true, Ordering::Relaxed);
+            self.bell.mark();
         }
         polled
     }
