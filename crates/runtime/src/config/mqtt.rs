@@ -110,11 +110,13 @@ pub struct MqttConfig {
     /// with the clock's next millisecond. Acks wait only while reads follow each other more closely than this on average:
     /// with the default that is a flow of 20 000 events/s and more. Longer values do the same at lower rates where the broker
     /// sends the next event meanwhile; Mosquitto without `set_tcp_nodelay` waits for the acks instead, and then they linger
-    /// ever more rarely. 0s: none waits.
+    /// ever more rarely. Below that rate, down to some 50 events/s, the kernel may keep an ack until the broker sends the next
+    /// event or has confirmed the ack before, which takes 40 ms at most on Linux (Nagle's algorithm, for acks alone). 0s:
+    /// every ack leaves at once.
     #[serde(with = "units::duration")]
     #[schemars(with = "DurationText")]
     pub ack_linger: Duration,
-    /// Sends small packets at once instead of gathering them (`TCP_NODELAY`).
+    /// Sends small packets at once instead of gathering them (`TCP_NODELAY`), acks excepted as `mqtt.ack_linger` says.
     pub tcp_nodelay: bool,
 }
 

@@ -19,7 +19,7 @@ use super::outgoing::write_publish;
 use super::reason::Reason;
 use super::settings::Settings;
 use super::transport::Connector;
-use super::wire::{Driven, Interest, Wire};
+use super::wire::{Driven, Interest, Wire, Writing};
 
 /// How long everything may take once there is a session.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -133,7 +133,9 @@ impl Canary<'_> {
                     _ => {}
                 }
             }
-            match timeout_at(until, self.wire.drive(Interest { read: true, write: true, flush: false })).await {
+            match timeout_at(until, self.wire.drive(Interest { read: true, write: Writing::AtOnce, flush: false }))
+                .await
+            {
                 Ok(Ok(Driven::Read | Driven::Flushed)) => {}
                 Ok(Ok(Driven::Eof) | Err(_)) => return Ok(Verdict::Cut),
                 Err(_) if plain_came && tries < TRIES => {

@@ -9,7 +9,7 @@ use tidemill_core::QoS;
 
 use super::codec::{self, ConnAck, Incoming};
 use super::error::{SessionError, SessionErrorKind};
-use super::wire::{Driven, Interest, Wire};
+use super::wire::{Driven, Interest, Wire, Writing};
 use crate::config::{Config, ConfigProblem, MqttConfig, MqttVersion, Secret};
 
 /// A CONNACK is small; a peer that sends more before it is not an MQTT broker.
@@ -145,7 +145,7 @@ pub(crate) async fn handshake(wire: &mut Wire, options: &ConnectOptions) -> Resu
                 return Err(SessionError::new(SessionErrorKind::Protocol, text).with_source(error));
             }
         }
-        match wire.drive(Interest { read: true, write: true, flush: false }).await {
+        match wire.drive(Interest { read: true, write: Writing::AtOnce, flush: false }).await {
             Ok(Driven::Read | Driven::Flushed) => {}
             Ok(Driven::Eof) => {
                 return Err(SessionError::new(SessionErrorKind::Io, NO_ANSWER));

@@ -1,10 +1,14 @@
-//! Acks of events that come singly wait a moment and leave together: sending and waking the broker cost far more than
-//! everything else that is done for such an event, on both sides.
+//! How acks of events that come singly leave: sending and waking the broker cost far more than everything else that is
+//! done for such an event, on both sides.
 //!
-//! INVARIANT: acks wait only while the broker can have no use for them, because [`MOST`] events at most are
+//! In a dense flow they wait here a moment for each other. In a sparse one the kernel gets them at once and may keep each
+//! until the broker sends the next event: it leaves with TCP's own acknowledgement of that, while the broker is awake.
+//!
+//! INVARIANT: an ack waits only while the broker can have no use for it, because [`MOST`] events at most are
 //! unacknowledged, those included that are being handled; only while events come so close together that others are
-//! likely to follow at once; and only as long as the setting says. In a burst none waits. A broker that sends nothing
-//! before it has the acks is soon left in peace: each wait in vain doubles the pause before the next one.
+//! likely to follow at once; here as long as the setting says, in the kernel until the broker's has confirmed what was
+//! written before. In a burst none waits. A broker that sends nothing before it has the acks is soon left in peace: each
+//! wait in vain doubles the pause before the next one.
 
 use std::time::Duration;
 
@@ -16,6 +20,19 @@ const MOST: usize = 4;
 const MEMORY: u32 = 8;
 /// For how many reads no ack waits after one has waited in vain, at least and at most.
 const REST: (u32, u32) = (16, 4096);
+
+/// Above so long a pause between two reads an ack does not count on the next one to come soon.
+const SPARSE: Duration = Duration::from_millis(20);
+
+/// How what is to be written leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    AtOnce,
+    /// Then, or together with others before.
+    Later(Instant),
+    /// Given to the kernel, with TCP's acknowledgement of what the broker sends next.
+    AlongWithTcp,
+}
 
 /// See the module's description.
 #[derive(Debug)]
@@ -29,6 +46,8 @@ pub(super) struct AckLinger {
     /// When they leave at the latest.
     until: Option<Instant>,
     last_read: Instant,
+    /// From the read before to that one.
+    pause: Duration,
     /// From one read to the next, on average; a long pause counts as twice the linger.
     gap: Duration,
     /// No ack waits for so many reads more.
@@ -47,6 +66,7 @@ impl AckLinger {
             bytes: 0,
             until: None,
             last_read: Instant::now(),
+            pause: Duration::MAX,
             gap: 2 * linger,
             resting: 0,
             rest: REST.0,
@@ -55,7 +75,8 @@ impl AckLinger {
 
     /// Bytes came.
     pub(super) fn heard(&mut self, now: Instant) {
-        let gap = (now - self.last_read).min(2 * self.linger);
+        self.pause = now - self.last_read;
+        let gap = self.pause.min(2 * self.linger);
         self.gap = (self.gap * (MEMORY - 1) + gap) / MEMORY;
         self.last_read = now;
         self.resting = self.resting.saturating_sub(1);
@@ -67,17 +88,19 @@ impl AckLinger {
         self.bytes += bytes;
     }
 
-    /// Until when nothing is written, of so many bytes that are to be written and while so many events are being handled.
-    pub(super) fn waits(&mut self, output: usize, handled: usize) -> Option<Instant> {
-        let waits = self.acks < self.most && self.acks + handled <= self.most;
-        if !waits || self.gap >= self.linger || self.resting > 0 || output == 0 || output != self.bytes {
-            if self.until.is_some() {
-                self.rest = REST.0;
-            }
-            self.release();
-            return None;
+    /// How so many bytes leave that are to be written, while so many events are being handled.
+    pub(super) fn leave(&mut self, output: usize, handled: usize) -> Leave {
+        let few = self.acks + handled <= self.most && output == self.bytes && output > 0;
+        let dense = self.gap < self.linger;
+        if few && dense && self.acks < self.most && self.resting == 0 {
+            return Leave::Later(*self.until.get_or_insert_with(|| Instant::now() + self.linger));
         }
-        Some(*self.until.get_or_insert_with(|| Instant::now() + self.linger))
+        if self.until.is_some() {
+            self.rest = REST.0;
+        }
+        self.release();
+        let sparse = !dense && self.pause < SPARSE && !self.linger.is_zero();
+        if few && sparse { Leave::AlongWithTcp } else { Leave::AtOnce }
     }
 
     /// They leave now.
@@ -93,5 +116,74 @@ impl AckLinger {
             self.resting = self.rest;
             self.rest = (self.rest * 2).min(REST.1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINGER: Duration = Duration::from_micros(50);
+
+    /// How the ack of one event leaves, after reads that came so far apart, while so many other events are being handled.
+    fn left(linger: Duration, gap: Duration, handled: usize) -> Leave {
+        let mut acks = AckLinger::new(linger, 1024);
+        let mut now = acks.last_read;
+        for _ in 0..64 {
+            now += gap;
+            acks.heard(now);
+        }
+        acks.add(1, 4);
+        acks.leave(4, handled)
+    }
+
+    #[test]
+    fn acks_of_a_sparse_flow_may_leave_with_tcps_own() {
+        for gap in [100, 500, 19_000] {
+            assert_eq!(left(LINGER, Duration::from_micros(gap), 0), Leave::AlongWithTcp, "{gap} us");
+        }
+    }
+
+    #[test]
+    fn acks_of_a_dense_flow_wait_for_each_other() {
+        assert!(matches!(left(LINGER, Duration::from_micros(20), 0), Leave::Later(_)));
+    }
+
+    #[test]
+    fn an_ack_leaves_at_once_where_the_next_event_is_not_about_to_come() {
+        assert_eq!(left(LINGER, Duration::from_millis(20), 0), Leave::AtOnce);
+        let mut first = AckLinger::new(LINGER, 1024);
+        first.add(1, 4);
+        assert_eq!(first.leave(4, 0), Leave::AtOnce);
+    }
+
+    #[test]
+    fn an_ack_leaves_at_once_while_others_are_being_handled_that_the_broker_may_wait_for() {
+        let gap = Duration::from_micros(500);
+        assert_eq!(left(LINGER, gap, MOST - 1), Leave::AlongWithTcp);
+        assert_eq!(left(LINGER, gap, MOST), Leave::AtOnce);
+    }
+
+    #[test]
+    fn an_ack_leaves_at_once_together_with_anything_else() {
+        let mut acks = AckLinger::new(LINGER, 1024);
+        acks.heard(acks.last_read + Duration::from_micros(500));
+        acks.add(1, 4);
+        assert_eq!(acks.leave(4 + 2, 0), Leave::AtOnce);
+    }
+
+    #[test]
+    fn with_a_linger_of_zero_every_ack_leaves_at_once() {
+        for gap in [20, 500] {
+            assert_eq!(left(Duration::ZERO, Duration::from_micros(gap), 0), Leave::AtOnce, "{gap} us");
+        }
+    }
+
+    #[test]
+    fn with_a_window_of_a_few_events_every_ack_leaves_at_once() {
+        let mut acks = AckLinger::new(LINGER, 3);
+        acks.heard(acks.last_read + Duration::from_micros(500));
+        acks.add(1, 4);
+        assert_eq!(acks.leave(4, 0), Leave::AtOnce);
     }
 }

@@ -24,7 +24,7 @@ use super::error::{SessionError, SessionErrorKind};
 use super::handshake::write_disconnect;
 use super::keep_alive::KeepAlive;
 use super::leaving::Leaving;
-use super::linger::AckLinger;
+use super::linger::{AckLinger, Leave};
 use super::link::{Ack, Delivery, Finished, Link};
 use super::outgoing::Outgoing;
 use super::parting::PartingCell;
@@ -35,7 +35,7 @@ use super::status::{Phase, Status};
 use super::subscriptions::Subscriptions;
 use super::unreleased::Unreleased;
 use super::window::AckWindow;
-use super::wire::{Driven, Interest, Wire};
+use super::wire::{Driven, Interest, Wire, Writing};
 use crate::config::Overflow;
 use crate::wake::Dormant;
 
@@ -161,20 +161,22 @@ impl Running<'_> {
                 return End::Left;
             }
             turn.clocks.hold_back(!self.may_read());
-            let waits = match turn.leaving {
-                Leaving::No => turn.linger.waits(self.wire.output.len(), self.window.len()),
-                _ => None,
+            let leave = match turn.leaving {
+                Leaving::No => turn.linger.leave(self.wire.output.len(), self.window.len()),
+                _ => Leave::AtOnce,
             };
-            if let Some(until) = waits
-                && until != acks_leave.deadline()
-            {
-                acks_leave.as_mut().reset(until);
-            }
-            let interest = Interest {
-                read: self.may_read() && !turn.undecoded,
-                write: waits.is_none(),
-                flush: self.outgoing.awaits_flush(),
+            let (write, waits) = match leave {
+                Leave::AtOnce => (Writing::AtOnce, false),
+                Leave::AlongWithTcp => (Writing::AlongWithTcp, false),
+                Leave::Later(until) => {
+                    if until != acks_leave.deadline() {
+                        acks_leave.as_mut().reset(until);
+                    }
+                    (Writing::Withheld, true)
+                }
             };
+            let interest =
+                Interest { read: self.may_read() && !turn.undecoded, write, flush: self.outgoing.awaits_flush() };
             let can_request = self.outgoing.has_room();
             tokio::select! {
                 biased;
@@ -202,7 +204,7 @@ impl Running<'_> {
                     }
                     timer.stir().reset(self.next_deadline(&turn));
                 }
-                () = &mut acks_leave, if waits.is_some() => turn.linger.time_is_up(Instant::now()),
+                () = &mut acks_leave, if waits => turn.linger.time_is_up(Instant::now()),
                 () = given_turn() => {
                     turn.linger.release();
                     if self.tick_when_given(&mut turn) {

@@ -10,7 +10,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
-use super::transport::BoxStream;
+use super::transport::{BoxStream, nagle};
 
 /// What an idle connection reserves for reading.
 const SMALL_READ: usize = 4 * 1024;
@@ -29,12 +29,22 @@ pub(crate) enum Driven {
     Eof,
 }
 
+/// How what is to be written leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Writing {
+    /// Not now.
+    #[default]
+    Withheld,
+    AtOnce,
+    /// At the latest when the peer has confirmed what was written before: along with what TCP itself has to say then.
+    AlongWithTcp,
+}
+
 /// What to wait for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Interest {
     pub(crate) read: bool,
-    /// Nothing is written without.
-    pub(crate) write: bool,
+    pub(crate) write: Writing,
     /// Come back as soon as the write buffer is empty.
     pub(crate) flush: bool,
 }
@@ -67,7 +77,11 @@ impl Wire {
     }
 
     fn poll_drive(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<Driven>> {
-        let written = if interest.write { self.poll_write_out(cx) } else { Poll::Pending };
+        let written = match interest.write {
+            Writing::Withheld => Poll::Pending,
+            Writing::AtOnce => self.poll_write_out(cx),
+            Writing::AlongWithTcp => nagle::with(|| self.poll_write_out(cx)),
+        };
         if interest.read {
             // A read that filled the buffer promises more: grow to the large size, and stay there.
             if self.input.capacity() - self.input.len() < self.read_size / 4 {

@@ -1,5 +1,6 @@
 //! Byte streams to the broker: TCP, TLS, WebSocket, or whatever a [`Connector`] makes.
 
+pub(super) mod nagle;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
