@@ -34,7 +34,7 @@ pub struct Args {
     /// Receive Maximum of every peer
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) window: u16,
-    /// Events per second at which latencies are measured [default: half of what the slowest peer reached]
+    /// Events per second at which latencies are measured [default: half of what the slowest peer reached, then half of what the fastest did]
     #[arg(long, value_parser = parse_rate)]
     pub(super) rate: Option<f64>,
     /// Build and install the peers, and measure nothing

@@ -74,20 +74,42 @@ pub fn run(args: &Args) -> Result<(), Error> {
     }
     for place in args.targets() {
         let target = Target::start(place)?;
-        let slowest = rounds(args, &target, place, &ready, None, &mut report);
-        if !target.has_clock() || !slowest.is_finite() {
+        let reached = rounds(args, &target, place, &ready, None, &mut report);
+        if !target.has_clock() {
             continue;
         }
-        // The same for all, and a load that each of them carries.
-        let rate = args.rate.unwrap_or((slowest / 2.0).max(1.0));
-        report.offered(place, rate);
-        rounds(args, &target, place, &ready, Some(rate), &mut report);
+        for rate in args.rate.map_or_else(|| halves(&reached), |rate| vec![rate]) {
+            let (able, unable): (Vec<_>, Vec<_>) = ready.iter().cloned().partition(|(peer, _)| {
+                args.rate.is_some() || reached.iter().any(|(other, most)| other == peer && most * HEADROOM >= rate)
+            });
+            rounds(args, &target, place, &able, Some(rate), &mut report);
+            for (peer, _) in unable {
+                report.add(Row { place, peer, rate: Some(rate), outcome: Err(Error::new("does not reach this load")) });
+            }
+        }
     }
     println!("{}", if args.json { report.json() } else { report.text() });
     Ok(())
 }
 
-/// All peers in turn, then all again, flat out or at a rate. The slowest of them, in events per second.
+/// A peer takes part at a load of this share of what it reached at most: closer to it latencies are those of its queues.
+const HEADROOM: f64 = 0.8;
+
+/// Half of what the slowest peer reached, a load that all carry, and half of what the fastest one did: what the target
+/// gives, and the load of those that keep up with it.
+fn halves(reached: &[(Peer, f64)]) -> Vec<f64> {
+    let rates = || reached.iter().map(|(_, rate)| (rate / 2.0).max(1.0));
+    let mut halves = vec![rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max)];
+    // One peer alone is both, and so are peers that differ by less than runs do.
+    if halves[1] < halves[0] * 1.5 {
+        halves.truncate(1);
+    }
+    halves.retain(|rate| rate.is_finite());
+    halves
+}
+
+/// All peers in turn, then all again, flat out or at a rate. What each that never failed reached in its slowest run, in events
+/// per second.
 fn rounds(
     args: &Args,
     target: &Target,
@@ -95,8 +117,8 @@ fn rounds(
     ready: &[(Peer, process::Recipe)],
     rate: Option<f64>,
     report: &mut Report,
-) -> f64 {
-    let mut slowest = f64::INFINITY;
+) -> Vec<(Peer, f64)> {
+    let mut reached: Vec<(Peer, f64)> = ready.iter().map(|(peer, _)| (*peer, f64::INFINITY)).collect();
     let mut failed: Vec<Peer> = Vec::new();
     for run in 1..=args.runs {
         for (peer, recipe) in ready {
@@ -109,11 +131,33 @@ fn rounds(
             let load = rate.map_or_else(|| "flat out".to_owned(), |rate| format!("at {rate:.0}/s"));
             eprintln!("{place} {load} {run}/{}  {}", args.runs, report::line(*peer, &outcome));
             match &outcome {
-                Ok(measured) => slowest = slowest.min(measured.events_per_s),
+                Ok(measured) => {
+                    let slowest = reached.iter_mut().filter(|(other, _)| other == peer);
+                    slowest.for_each(|(_, rate)| *rate = rate.min(measured.events_per_s));
+                }
                 Err(_) => failed.push(*peer),
             }
-            report.add(Row { place, peer: *peer, paced: rate.is_some(), outcome });
+            report.add(Row { place, peer: *peer, rate, outcome });
         }
     }
-    slowest
+    reached.retain(|(peer, _)| !failed.contains(peer));
+    reached
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_are_half_of_what_the_slowest_and_the_fastest_reached() {
+        let reached = [(Peer::Rumqttc, 60_000.0), (Peer::Faststream, 4000.0), (Peer::Paho, 50_000.0)];
+        assert_eq!(halves(&reached), [2000.0, 30_000.0]);
+    }
+
+    #[test]
+    fn peers_that_are_about_equal_have_one_load() {
+        assert_eq!(halves(&[(Peer::Rumqttc, 60_000.0), (Peer::Paho, 50_000.0)]), [25_000.0]);
+        assert_eq!(halves(&[(Peer::Rumqttc, 60_000.0)]), [30_000.0]);
+        assert!(halves(&[]).is_empty());
+    }
 }

@@ -15,8 +15,8 @@ use crate::stats::median;
 pub(super) struct Row {
     pub(super) place: Place,
     pub(super) peer: Peer,
-    /// At a given rate instead of flat out.
-    pub(super) paced: bool,
+    /// Events per second that were offered; flat out without.
+    pub(super) rate: Option<f64>,
     pub(super) outcome: Result<Measured, Error>,
 }
 
@@ -25,7 +25,6 @@ pub(super) struct Row {
 pub(super) struct Report {
     rows: Vec<Row>,
     not_run: Vec<(Peer, String)>,
-    offered: Vec<(Place, f64)>,
 }
 
 /// Medians over the runs of one peer in one place.
@@ -58,19 +57,12 @@ impl Report {
         self.not_run.push((peer, why));
     }
 
-    pub(super) fn offered(&mut self, place: Place, rate: f64) {
-        self.offered.push((place, rate));
-    }
-
     /// For people.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
-        for place in self.places() {
-            let _ = writeln!(text, "{place}, flat out\n{}\n", table(&self.summaries(place, false)));
-            if let Some((_, rate)) = self.offered.iter().find(|(at, _)| *at == place) {
-                let _ =
-                    writeln!(text, "{place}, {rate:.0} events/s offered\n{}\n", table(&self.summaries(place, true)));
-            }
+        for (place, rate) in self.loads() {
+            let load = rate.map_or_else(|| "flat out".to_owned(), |rate| format!("{rate:.0} events/s offered"));
+            let _ = writeln!(text, "{place}, {load}\n{}\n", table(&self.summaries(place, rate)));
         }
         for (peer, why) in &self.not_run {
             let _ = writeln!(text, "not run: {peer}: {why}");
@@ -81,25 +73,21 @@ impl Report {
     /// For programs, on one line.
     pub(super) fn json(&self) -> String {
         let mut rows = Vec::new();
-        for place in self.places() {
-            for paced in [false, true] {
-                rows.extend(self.summaries(place, paced).iter().map(|summary| object(place, paced, summary)));
-            }
+        for (place, rate) in self.loads() {
+            rows.extend(self.summaries(place, rate).iter().map(|summary| object(place, rate, summary)));
         }
         let not_run: Vec<Value> = self.not_run.iter().map(|(peer, why)| json!({ "peer": peer, "why": why })).collect();
-        let offered: Vec<Value> =
-            self.offered.iter().map(|(place, rate)| json!({ "target": place, "events_per_s": rate })).collect();
-        json!({ "rows": rows, "offered": offered, "not_run": not_run }).to_string()
+        json!({ "rows": rows, "not_run": not_run }).to_string()
     }
 
-    fn places(&self) -> Vec<Place> {
-        let mut places: Vec<Place> = self.rows.iter().map(|row| row.place).collect();
-        places.dedup();
-        places
+    fn loads(&self) -> Vec<(Place, Option<f64>)> {
+        let mut loads: Vec<(Place, Option<f64>)> = self.rows.iter().map(|row| (row.place, row.rate)).collect();
+        loads.dedup();
+        loads
     }
 
-    fn summaries(&self, place: Place, paced: bool) -> Vec<Summary> {
-        let rows: Vec<&Row> = self.rows.iter().filter(|row| row.place == place && row.paced == paced).collect();
+    fn summaries(&self, place: Place, rate: Option<f64>) -> Vec<Summary> {
+        let rows: Vec<&Row> = self.rows.iter().filter(|row| row.place == place && row.rate == rate).collect();
         let mut peers: Vec<Peer> = Vec::new();
         for row in &rows {
             if !peers.contains(&row.peer) {
@@ -150,7 +138,7 @@ fn table(summaries: &[Summary]) -> Table {
                 ms(values.p50_us),
                 ms(values.p99_us),
             ]),
-            Err(why) => table.add_row([peer.to_string(), format!("failed: {why}")]),
+            Err(why) => table.add_row([peer.to_string(), format!("no figures: {why}")]),
         };
     }
     for column in table.column_iter_mut().skip(1) {
@@ -159,12 +147,13 @@ fn table(summaries: &[Summary]) -> Table {
     table
 }
 
-fn object(place: Place, paced: bool, summary: &Summary) -> Value {
+fn object(place: Place, rate: Option<f64>, summary: &Summary) -> Value {
     match &summary.values {
         Ok(values) => json!({
             "target": place,
             "peer": summary.peer,
-            "paced": paced,
+            "paced": rate.is_some(),
+            "offered_per_s": rate,
             "events_per_s": values.events_per_s,
             "cpu_us_per_event": values.cpu_us_per_event,
             "events_per_cpu_s": 1e6 / values.cpu_us_per_event,
@@ -173,7 +162,9 @@ fn object(place: Place, paced: bool, summary: &Summary) -> Value {
             "p50_us": values.p50_us,
             "p99_us": values.p99_us,
         }),
-        Err(why) => json!({ "target": place, "peer": summary.peer, "paced": paced, "failed": why }),
+        Err(why) => {
+            json!({ "target": place, "peer": summary.peer, "paced": rate.is_some(), "offered_per_s": rate, "no_figures": why })
+        }
     }
 }
 
@@ -191,7 +182,7 @@ mod tests {
             p99_us: None,
         };
         let outcome = events_per_s.map(measured).ok_or_else(|| Error::new("gone"));
-        Row { place: Place::Feed, peer, paced: false, outcome }
+        Row { place: Place::Feed, peer, rate: None, outcome }
     }
 
     #[test]
@@ -203,7 +194,7 @@ mod tests {
         for rate in [Some(1.0), Some(9.0), Some(3.0)] {
             report.add(row(Peer::Rumqttc, rate));
         }
-        let summaries = report.summaries(Place::Feed, false);
+        let summaries = report.summaries(Place::Feed, None);
         assert!(summaries[0].values.is_err());
         assert!(summaries[1].values.as_ref().is_ok_and(|values| (values.events_per_s - 3.0).abs() < 1e-9));
     }
