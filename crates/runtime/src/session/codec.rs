@@ -57,6 +57,8 @@ pub(crate) struct ConnAck {
     pub(crate) wildcard_available: bool,
     pub(crate) assigned_client_id: Option<String>,
     pub(crate) server_keep_alive: Option<Duration>,
+    /// Where it differs from what CONNECT asked for [MQTT-3.2.2-10].
+    pub(crate) session_expiry: Option<Duration>,
 }
 
 /// An incoming PUBLISH; topic and payload share the read buffer.
@@ -391,6 +393,7 @@ impl ConnAck {
             wildcard_available: true,
             assigned_client_id: None,
             server_keep_alive: None,
+            session_expiry: None,
         }
     }
 
@@ -408,6 +411,7 @@ impl ConnAck {
             all.wildcard_available = p.wildcard_subscription_available != Some(0);
             all.assigned_client_id = p.assigned_client_identifier;
             all.server_keep_alive = p.server_keep_alive.map(|s| Duration::from_secs(s.into()));
+            all.session_expiry = p.session_expiry_interval.map(|s| Duration::from_secs(s.into()));
         }
         all
     }

@@ -71,10 +71,28 @@ impl Connection {
         result
     }
 
+    /// Tells once of each time for which the broker keeps the session instead of the configured one (G8).
+    fn tell_of_shorter_session(&self, told: &mut Option<Duration>, kept: Option<Duration>) {
+        if kept == *told {
+            return;
+        }
+        *told = kept;
+        if let Some(kept) = kept {
+            warn!(
+                instance = self.options.client_id,
+                asked = %humantime::format_duration(self.options.session_expiry),
+                kept = %humantime::format_duration(kept),
+                "the broker keeps the session of a durable member for a shorter time than `mqtt.session_expiry`: what comes \
+                 for it is gone when it is away for longer; raise the broker's limit, or lower the setting to what it keeps"
+            );
+        }
+    }
+
     async fn sessions(&mut self) -> Result<(), SessionError> {
         let mut window = AckWindow::default();
         let mut released = Unreleased::default();
         let mut failing = Rarely::default();
+        let mut shortened = None;
         let client_id = self.options.client_id.clone();
         loop {
             self.status.set_phase(Phase::Connecting);
@@ -114,6 +132,7 @@ impl Connection {
                         session_present = opened.session_present,
                         "connected to the broker"
                     );
+                    self.tell_of_shorter_session(&mut shortened, opened.shortened);
                     self.outgoing.begin_session(opened.receive_maximum, opened.max_packet_bytes);
                     let kept = self.place.as_ref().filter(|_| opened.session_present);
                     let running = Running {
@@ -267,6 +286,8 @@ pub(super) struct Opened {
     keep_alive: Duration,
     receive_maximum: u16,
     max_packet_bytes: u32,
+    /// How long the broker keeps the session, where that is shorter than a durable member asked for.
+    shortened: Option<Duration>,
 }
 
 /// Connects and opens a session; checks that the broker can do what the settings ask for.
@@ -308,5 +329,6 @@ pub(super) async fn open(
         keep_alive: ack.server_keep_alive.unwrap_or(options.keep_alive),
         receive_maximum: ack.receive_maximum,
         max_packet_bytes: ack.max_packet_bytes,
+        shortened: ack.session_expiry.filter(|kept| !options.clean_start && *kept < options.session_expiry),
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tidemill_core::HandlerError;
 
+use crate::connect::no_properties;
 use crate::support::*;
 
 #[derive(Clone, Debug, Default)]
@@ -62,6 +63,34 @@ async fn a_broker_that_is_away_for_an_hour_is_not_an_hour_of_log() {
     assert!(said[0].contains("left_out=0") && !said[1].contains("left_out=0"), "{said:?}");
     let broker = rig.subscribed().await;
     rig.leave(broker).await;
+}
+
+/// G8 holds only as long as the broker keeps the session.
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_keeps_a_durable_session_for_a_shorter_time_is_warned_of_once() {
+    for (granted, warnings) in [(Some(60), 1), (Some(600), 0), (None, 0)] {
+        let (lines, _guard) = Lines::begin();
+        let mut config = config();
+        config.identity.mode = tidemill_runtime::config::IdentityMode::Durable;
+        config.identity.replica = Some("pod-3".to_owned());
+        config.mqtt.session_expiry = Duration::from_secs(600);
+        let mut rig = Rig::with_handler(config, Fine);
+        for last in [false, true] {
+            let mut broker = rig.connection().await;
+            broker.expect_connect().await;
+            let properties = v5::ConnAckProperties { session_expiry_interval: granted, ..no_properties() };
+            broker.send_connack(false, Some(properties)).await;
+            broker.accept_subscribe().await;
+            if last {
+                rig.leave(broker).await;
+                break;
+            }
+            broker.cut();
+        }
+        let said = lines.with("for a shorter time than");
+        assert_eq!(said.len(), warnings, "{granted:?}: {said:?}");
+        assert!(said.iter().all(|line| line.contains("asked=10m") && line.contains("kept=1m")), "{said:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
