@@ -119,7 +119,8 @@ impl Publisher {
         (publisher, connection)
     }
 
-    /// Publishes and waits until the broker has it: for PUBACK at QoS 1, for the write at QoS 0. Waits through
+    /// Publishes and waits until the broker has it: for PUBACK at QoS 1; at QoS 0 until it is in the
+    /// connection's write buffer, from where it may get lost. Waits through
     /// reconnects, unless they seem to be its own fault. When it is cancelled after it began to wait, the event may be
     /// published all the same.
     ///

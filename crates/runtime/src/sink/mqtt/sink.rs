@@ -15,8 +15,8 @@ use crate::session::{PublishError, Publisher};
 /// Publishes records to an MQTT broker: the worker's own, or another one, over a connection of its own.
 ///
 /// At QoS 1 written means that the broker has acknowledged every publication. At least once; with MQTT 5 the user property
-/// `tidemill-idempotency-key` lets a consumer act once on each. At QoS 0 written means written to the socket: at most
-/// once. Publications stay in order.
+/// `tidemill-idempotency-key` lets a consumer act once on each. At QoS 0 written means put into the buffer of
+/// the connection, from where it may get lost: at most once. Publications stay in order.
 ///
 /// User properties (MQTT 5): those of the record's headers, `tidemill-key` (if it is UTF-8), `tidemill-topic` and
 /// `tidemill-idempotency-key`; the content type is the publication's. MQTT 3.1.1 has no place for any of them.
