@@ -45,6 +45,12 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    /// Whether the same publication may be taken later: the broker has answered that the client has used up its quota, or
+    /// the connection has ended. Whoever publishes for an event tries these again and gives the others up.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Closed | Self::Refused(Reason::QUOTA_EXCEEDED))
+    }
+
     /// Whether the reason is, or seems to be, what is in the publication, so that another one in its place may do.
     pub(crate) fn is_about_content(&self) -> bool {
         matches!(self, Self::TooLarge { .. } | Self::Invalid(_) | Self::Unanswered { .. })

@@ -46,6 +46,8 @@ impl Reason {
     pub const TOPIC_ALIAS_INVALID: Self = Self(0x94);
     /// Packet too large.
     pub const PACKET_TOO_LARGE: Self = Self(0x95);
+    /// Quota exceeded: of the client, not of what it publishes.
+    pub const QUOTA_EXCEEDED: Self = Self(0x97);
     /// Shared subscriptions not supported.
     pub const SHARED_SUBSCRIPTIONS_NOT_SUPPORTED: Self = Self(0x9E);
 

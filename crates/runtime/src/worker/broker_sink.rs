@@ -17,7 +17,7 @@ use tracing::{error, warn};
 use crate::config::MqttVersion;
 use crate::dispatch::{LessOf, hex, shortened_dead_letter};
 use crate::observe::Rarely;
-use crate::session::{PublishError, Publisher, Receipt, Settled, Started};
+use crate::session::{Backoff, PublishError, Publisher, Receipt, Settled, Started};
 
 /// A publishing connection that starts when it is first needed, shared by the sinks that need one.
 pub(super) struct LazyPublisher {
@@ -47,6 +47,9 @@ impl LazyPublisher {
 
 /// How long a write waits for the broker before it says so in the log, and each time after that.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The shortest and the longest distance between attempts at what the broker may take later.
+const LATER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// See the module's description.
 pub(super) struct BrokerSink {
@@ -173,6 +176,48 @@ impl BrokerSink {
         Err(Refusal::Broker(refusal))
     }
 
+    /// Publishes again, after growing waits, what handlers have published and the broker may take later; the others of the
+    /// batch are not repeated. What it refuses for good is returned.
+    ///
+    /// # Errors
+    /// The connection has ended for good.
+    async fn publish_later(
+        &self,
+        publisher: &Publisher,
+        batch: &[Record],
+        mut later: Vec<(usize, PublishError)>,
+    ) -> Result<Vec<Rejection>, PublishError> {
+        let mut backoff = Backoff::new(LATER.0, LATER.1);
+        let (mut rarely, mut rejections) = (Rarely::default(), Vec::new());
+        while let Some((_, refusal)) = later.first() {
+            if let Some(left_out) = rarely.happens() {
+                warn!(publications = later.len(), %refusal, left_out, "publications are refused for now; trying again");
+            }
+            tokio::time::sleep(backoff.next()).await;
+            later.sort_unstable_by_key(|(index, _)| *index);
+            let (mut handing, started) = publisher.hand_over();
+            let mut sources = Vec::with_capacity(later.len());
+            for (index, _) in later.drain(..) {
+                match self.admitted(&batch[index]).await {
+                    Ok(publication) => {
+                        sources.push(index);
+                        handing.push_all(&mut [publication].into_iter().peekable()).await?;
+                    }
+                    Err(reason) => rejections.push(Rejection { index, reason }),
+                }
+            }
+            drop(handing);
+            for (at, error) in answers(publisher, started).await.failed {
+                match error {
+                    PublishError::Closed => return Err(error),
+                    error if error.is_passing() => later.push((sources[at], error)),
+                    error => rejections.push(Rejection { index: sources[at], reason: error.to_string() }),
+                }
+            }
+        }
+        Ok(rejections)
+    }
+
     fn publication(&self, record: &Record) -> Result<Publication, String> {
         if let Some(publication) = &record.publication {
             return Ok((**publication).clone());
@@ -248,9 +293,16 @@ impl Sink for BrokerSink {
         for letter in letters.filter(|record| record.publication.is_none()) {
             self.warn_unheard(&self.topic(letter));
         }
+        let mut later = Vec::new();
         for (at, error) in settled.failed {
             let (index, record) = (sources[at], &batch[sources[at]]);
             let outcome = match error {
+                PublishError::Closed => return Err(SinkError::unavailable(error)),
+                // A dead letter is tried again whatever it is refused for, by whoever has sent it here.
+                error if error.is_passing() && record.publication.is_some() => {
+                    later.push((index, error));
+                    continue;
+                }
                 // What handlers publish has its event to go to the dead letters in its place.
                 error if error.is_about_content() && record.publication.is_none() => {
                     self.publish_less(&publisher, record, error).await
@@ -267,6 +319,7 @@ impl Sink for BrokerSink {
                 Err(Refusal::Rules(reason)) => rejections.push(Rejection { index, reason }),
             }
         }
+        rejections.extend(self.publish_later(&publisher, batch, later).await.map_err(SinkError::unavailable)?);
         if rejections.is_empty() { Ok(()) } else { Err(SinkError::rejected(rejections)) }
     }
 

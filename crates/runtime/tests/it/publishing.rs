@@ -99,6 +99,48 @@ async fn a_publication_that_cannot_be_sent_sends_its_event_to_the_dead_letters()
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_over_a_quota_is_published_later_alone_and_what_is_not_allowed_sends_its_event_to_the_dead_letters() {
+    use v5::PubAckReason::{NotAuthorized, QuotaExceeded};
+    let (handler, mut calls) = Calls::new();
+    let mut config = config();
+    config.mqtt.keep_alive = Duration::ZERO;
+    let mut rig = Rig::start(config, |worker| worker.add_route(route(handler)));
+    let mut broker = rig.subscribed().await;
+    broker.publish(1, "t/a", Q1, "x").await;
+    calls.next().await.answer(|cx| {
+        for payload in ["one", "two", "three"] {
+            cx.publish(to("out", payload));
+        }
+        Ok(())
+    });
+    let refused = |pkid, reason| v5::Packet::PubAck(v5::PubAck { reason, ..v5::PubAck::new(pkid, None) });
+    let mut out = rig.publishing().await.with_patience(Duration::from_secs(60));
+    let mut first = Vec::new();
+    for _ in 0..3 {
+        first.push(out.expect_publish().await.pkid);
+    }
+    out.send(refused(first[2], QuotaExceeded)).await;
+    out.send(refused(first[0], QuotaExceeded)).await;
+    out.puback(first[1]).await;
+    for _ in 0..5 {
+        out.expect_no_packet_for(Duration::from_millis(900)).await;
+        let again = [out.expect_publish().await, out.expect_publish().await];
+        assert_eq!([&again[0].payload[..], &again[1].payload[..]], [b"one", &b"three"[..]], "and not what was taken");
+        for publication in again {
+            out.send(refused(publication.pkid, QuotaExceeded)).await;
+        }
+    }
+    assert_eq!((rig.finished("handled"), rig.finished("dead_lettered")), (0, 0));
+    let (one, three) = (out.expect_publish().await, out.expect_publish().await);
+    out.puback(one.pkid).await;
+    out.send(refused(three.pkid, NotAuthorized)).await;
+    let letter = out.expect_publish().await;
+    assert_eq!((&letter.topic[..], &letter.payload[..]), (&b"tidemill/dead/t"[..], &b"x"[..]));
+    out.puback(letter.pkid).await;
+    broker.expect_pubacks([1]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_does_not_multiply_what_is_published() {
     let (handler, mut calls) = Calls::new();
     let mut config = config();

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::handed::{Handed, HandedOver};
 use super::publication::{self, Topic};
 use crate::config::{Config, MAX_DURATION, MqttSinkConfig};
-use crate::session::{PublishError, Publisher};
+use crate::session::{PublishError, Publisher, Reason};
 
 /// Publishes records to an MQTT broker: the worker's own, or another one, over a connection of its own.
 ///
@@ -166,22 +166,14 @@ impl MqttSink {
 
 /// The reason of a refusal, or what it means for the batch.
 fn refused(error: PublishError, topic: &Topic) -> Result<String, SinkError> {
-    /// Of a client, not of what it publishes.
-    const QUOTA_EXCEEDED: u8 = 0x97;
-    const NOT_AUTHORIZED: u8 = 0x87;
-    const TOPIC_NAME_INVALID: u8 = 0x90;
-    match &error {
-        PublishError::Closed => Err(SinkError::unavailable(error)),
-        PublishError::TooLarge { .. } | PublishError::Invalid(_) | PublishError::Unanswered { .. } => {
-            Ok(error.to_string())
+    if error.is_passing() {
+        return Err(SinkError::unavailable(error));
+    }
+    match error {
+        PublishError::Refused(Reason::NOT_AUTHORIZED | Reason::TOPIC_NAME_INVALID) if topic.is_constant() => {
+            Err(SinkError::misconfigured(Problem::Refused(error)))
         }
-        PublishError::Refused(reason) => match reason.code() {
-            QUOTA_EXCEEDED => Err(SinkError::unavailable(error)),
-            NOT_AUTHORIZED | TOPIC_NAME_INVALID if topic.is_constant() => {
-                Err(SinkError::misconfigured(Problem::Refused(error)))
-            }
-            _ => Ok(error.to_string()),
-        },
+        error => Ok(error.to_string()),
     }
 }
 
