@@ -11,6 +11,7 @@ use serde::Serialize;
 use tidemill::Config;
 use tidemill::config::{ConfigErrors, ConfigProblem, ProcessEnv};
 
+use crate::exit::{self, Failure};
 use crate::paint::Paint;
 use crate::terminal;
 
@@ -29,6 +30,9 @@ const UNUSABLE: u8 = 2;
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CheckArgs {
+    /// A file without its option is answered with the option.
+    #[arg(hide = true, value_name = "FILE")]
+    misplaced: Option<PathBuf>,
     /// The file [default: the one that TIDEMILL_CONFIG names, or else tidemill.toml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -45,6 +49,10 @@ pub(crate) struct CheckArgs {
 
 /// Checks, and tells.
 pub(crate) fn run(args: &CheckArgs) -> ExitCode {
+    if let Some(file) = &args.misplaced {
+        let text = format!("a file goes with --config: tidemill check --config {}", file.display());
+        return exit::of(Err(Failure::Usage(text)));
+    }
     let findings = findings(args);
     if args.json {
         // A closed pipe is no reason to change the verdict.

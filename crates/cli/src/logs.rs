@@ -17,11 +17,9 @@ impl Filter {
     /// # Errors
     /// The text is no filter.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
-        EnvFilter::try_new(text).map(Self).map_err(|error| {
-            Failure::Usage(format!(
-                "--log {text:?}: {error}; write a level such as `info`, or directives such as `info,tidemill_runtime=debug`"
-            ))
-        })
+        let wrong = |error: &dyn std::fmt::Display| Failure::Usage(format!("--log {text:?}: {error}"));
+        tidemill::telemetry::check_filter(text).map_err(|error| wrong(&error))?;
+        EnvFilter::try_new(text).map(Self).map_err(|error| wrong(&error))
     }
 }
 

@@ -19,16 +19,29 @@ impl fmt::Display for TelemetryError {
 
 impl std::error::Error for TelemetryError {}
 
+/// Whether a text is a filter of logs: a level, or directives that each name one. A directive that ends at its `=` is none:
+/// it would let everything of its target through.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
+    parse(filter).map(drop)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    const FIX: &str = "write a level such as `info`, or directives such as `info,tidemill_runtime=debug`";
+    if let Some(open) = filter.split(',').map(str::trim).find(|directive| directive.ends_with('=')) {
+        return Err(TelemetryError(format!("{open:?} names no level; {FIX}")));
+    }
+    EnvFilter::try_new(filter).map_err(|error| TelemetryError(format!("{error}; {FIX}")))
+}
+
 /// Sends logs to standard error as the configuration says.
 ///
 /// # Errors
 /// `log.filter` cannot be parsed, or the process already has a subscriber.
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&config.filter).map_err(|error| {
-        TelemetryError(format!(
-            "log.filter: {error}; write a level such as `info`, or directives such as `info,tidemill_runtime=debug`"
-        ))
-    })?;
+    let filter = parse(&config.filter).map_err(|TelemetryError(why)| TelemetryError(format!("log.filter: {why}")))?;
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let json = match config.format {

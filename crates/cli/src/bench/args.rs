@@ -127,9 +127,9 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", default_value = "4", value_parser = within(1, MAX_PUBLISHERS))]
     pub(crate) publishers: u64,
     /// Events per second in an open loop: what is due is due, and latency counts from then on; 0 publishes as fast as
-    /// events are handled
-    #[arg(long, value_name = "N", default_value = "0", value_parser = number::parse)]
-    pub(crate) rate: u64,
+    /// events are handled, which `rebalance` does not take [default: 0, or 20K of `rebalance`]
+    #[arg(long, value_name = "N", value_parser = number::parse)]
+    pub(crate) rate: Option<u64>,
     /// How the load changes over a run, its mean being the rate: constant, a ramp from 0 to twice the rate, ten bursts at
     /// four times the rate, or one day from night to night
     #[arg(long, value_name = "SHAPE", default_value = "constant")]
@@ -172,7 +172,7 @@ pub(crate) struct Size {
 impl LoadArgs {
     /// Events per second; 0 is as fast as they are handled.
     pub(crate) fn rate(&self) -> u64 {
-        self.scenario.map_or(self.rate, |scenario| scenario.rate)
+        self.scenario.map_or(self.rate.unwrap_or(0), |scenario| scenario.rate)
     }
 
     pub(crate) fn publishers(&self) -> u64 {

@@ -20,20 +20,41 @@ pub(crate) struct OutputArgs {
     pub(crate) html: Option<PathBuf>,
 }
 
+/// Files that were created to see whether they can be. Those that are still empty when it is dropped go again: a run that
+/// failed leaves none.
+#[derive(Debug, Default)]
+pub(crate) struct Created(Vec<PathBuf>);
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            if std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0) {
+                // It is no more than litter.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
 /// Whether these files can be written, with the options that name them. Asked before anything is measured. Creates what
-/// is missing.
+/// is missing, until the run has ended.
 ///
 /// # Errors
 /// The first that cannot.
-pub(crate) fn writable(files: &[(&str, Option<&PathBuf>)]) -> Result<(), Failure> {
+pub(crate) fn writable(files: &[(&str, Option<&PathBuf>)]) -> Result<Created, Failure> {
+    let mut created = Created::default();
     for (option, path) in files.iter().filter_map(|(option, path)| Some((option, (*path)?))) {
+        let missing = !path.exists();
         let opened = OpenOptions::new().append(true).create(true).open(path);
         opened.map_err(|error| {
             let fix = "name a file that this process may write, in a folder that exists";
             Failure::Usage(format!("{option}: {} cannot be written, {error}: {fix}", path.display()))
         })?;
+        if missing {
+            created.0.push(path.clone());
+        }
     }
-    Ok(())
+    Ok(created)
 }
 
 /// Prints the object for programs, on one line.

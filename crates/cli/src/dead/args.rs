@@ -143,8 +143,8 @@ pub(super) struct SelectArgs {
     /// Letters of this route
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
-    /// Letters with this reason: permanent, attempts, elapsed, expired, stalled, rejected
-    #[arg(long, value_name = "REASON")]
+    /// Letters with this reason
+    #[arg(long, value_name = "REASON", value_parser = select::REASONS)]
     reason: Option<String>,
     /// Letters whose original topic matches this filter
     #[arg(long, value_name = "FILTER")]

@@ -15,6 +15,9 @@ pub(super) enum Reference {
     Id(String),
 }
 
+/// Why a worker gives an event up, as its letter says it.
+pub(super) const REASONS: [&str; 6] = ["permanent", "attempts", "elapsed", "expired", "stalled", "rejected"];
+
 /// A time on the command line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times(pub(super) SystemTime);

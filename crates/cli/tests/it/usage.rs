@@ -32,6 +32,8 @@ async fn combinations_that_cannot_work_are_refused_with_the_way_out() {
     refused(&["--patience", "5ms"], 64, &["--patience"]).await;
     refused(&["--username", "fleet"], 64, &["--broker"]).await;
     refused(&["--log", "=,="], 64, &["--log", "info"]).await;
+    refused(&["--log", "info,nonsense="], 64, &["--log", "\"nonsense=\" names no level", "tidemill_runtime=debug"])
+        .await;
     refused(&["--alerts", "/"], 64, &["--alerts", "another file"]).await;
 }
 
@@ -62,7 +64,11 @@ async fn what_cannot_be_is_said_before_anything_is_measured_or_asked() {
     let file = folder.path().join("garbage.pem");
     std::fs::write(&file, "no certificate").unwrap();
     let garbage = ["--broker", "mqtts://127.0.0.1:1", "--ca-file", file.to_str().unwrap()];
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 12] = [
+        (&["bench", "rebalance", "--rate", "0"], "--rate 0 is not for this benchmark"),
+        (&["dead", "list", "--file", gone, "--reason", "atempts"], "permanent, attempts, elapsed, expired"),
+        (&["check", "bad.toml"], "tidemill check --config bad.toml"),
+        (&["doctor", "--broker", "mqtt://127.0.0.1:1", "--ca-file", gone], "use mqtts:// or wss:// in --broker"),
         (&["bench", "run", "--html", gone], "--html"),
         (&["bench", "run", "--csv", gone], "--csv"),
         (&["bench", "sweep", "--html", gone], "--html"),
@@ -156,4 +162,19 @@ async fn the_version_of_mqtt_has_one_name_in_every_command_and_the_old_ones_stil
             assert!(right.stderr.contains("--broker") && !right.stderr.contains("3.1.1"), "{}", right.stderr);
         }
     }
+}
+
+#[tokio::test]
+async fn a_benchmark_that_fails_leaves_no_empty_report_and_keeps_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (new, old) = (folder.path().join("new.html"), folder.path().join("old.csv"));
+    std::fs::write(&old, "").unwrap();
+    // Bound and not listening.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("mqtt://{}", socket.local_addr().unwrap());
+    let files = ["--html", new.to_str().unwrap(), "--csv", old.to_str().unwrap()];
+    let ended = run(&[&["bench", "run", "--broker", &url][..], &files].concat()).await;
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(!new.exists() && old.exists());
 }

@@ -418,8 +418,8 @@ fn protocol(config: &Config, report: &mut Report) {
         ("mqtt.tls.insecure_skip_verify", tls.insecure_skip_verify),
     ];
     for (key, given) in given {
-        let fix = "set mqtt.url to mqtts:// or wss://, or remove the key";
-        report.refuse(plain && given, key, "the connection is not encrypted, as mqtt.url has no TLS", fix);
+        let fix = format!("use mqtts:// or wss:// in mqtt.url, which encrypt, or leave {key} out");
+        report.refuse(plain && given, key, "the connection is not encrypted, as mqtt.url has no TLS", &fix);
     }
 }
 

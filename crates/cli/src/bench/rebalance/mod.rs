@@ -93,11 +93,7 @@ const RATE: u64 = 20_000;
 
 impl RebalanceArgs {
     fn load(&self) -> LoadArgs {
-        let mut load = self.load.clone();
-        if load.rate == 0 {
-            load.rate = RATE;
-        }
-        load
+        LoadArgs { rate: Some(self.load.rate.unwrap_or(RATE)), ..self.load.clone() }
     }
 
     /// Refuses what a load has elsewhere and cannot have here.
@@ -109,6 +105,7 @@ impl RebalanceArgs {
                 "it changes the number of instances: give --publishers and --rate",
             ),
             (self.load.ahead.is_some(), "--ahead", "it bounds a load without a rate, and here there always is one"),
+            (self.load.rate == Some(0), "--rate 0", "what a change costs shows at a steady rate"),
             (self.load.shape != Shape::Constant, "--shape", "what a change costs shows at a steady rate"),
         ];
         match refused.into_iter().find(|(given, ..)| *given) {
@@ -178,7 +175,7 @@ pub(crate) async fn run(args: &RebalanceArgs, stop: CancellationToken) -> Result
         let why = "--broker-in publishers is not for this benchmark: the broker outlives the publishers here";
         return Err(Failure::Usage(why.to_owned()));
     }
-    output::writable(&[("--html", args.output.html.as_ref())])?;
+    let _created = output::writable(&[("--html", args.output.html.as_ref())])?;
     let bar = Bar::new();
     let mut changes = Vec::new();
     for (step, kind) in args.change.iter().enumerate() {

@@ -91,7 +91,7 @@ pub(crate) async fn run(args: &RunArgs, stop: CancellationToken) -> Result<Outco
     };
     // Wrong usage is said before anything is started.
     args.load.setup(&args.broker, &args.broker.link()?, size)?;
-    output::writable(&[
+    let _created = output::writable(&[
         ("--csv", args.csv.as_ref()),
         ("--hdr", args.hdr.as_ref()),
         ("--html", args.output.html.as_ref()),

@@ -123,7 +123,7 @@ pub(crate) async fn run(args: &SweepArgs, stop: CancellationToken) -> Result<Out
     // Wrong usage is said before anything is started.
     let unknown = args.broker.link()?;
     sizes.iter().try_for_each(|size| setup(&unknown, *size).map(drop))?;
-    output::writable(&[("--html", args.output.html.as_ref())])?;
+    let _created = output::writable(&[("--html", args.output.html.as_ref())])?;
     let (mut venue, link) = Venue::start(&args.broker, false).await?;
     let bar = Bar::new();
     bar.say(&format!("measuring {} combinations of instances and window", sizes.len()));
