@@ -57,7 +57,7 @@ pub(crate) struct ConnAck {
     pub(crate) wildcard_available: bool,
     pub(crate) assigned_client_id: Option<String>,
     pub(crate) server_keep_alive: Option<Duration>,
-    /// Where it differs from what CONNECT asked for [MQTT-3.2.2-10].
+    /// Where it differs from what CONNECT asked for (MQTT 5, 3.2.2.3.2).
     pub(crate) session_expiry: Option<Duration>,
 }
 

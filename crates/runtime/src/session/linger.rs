@@ -6,7 +6,7 @@
 //!
 //! INVARIANT: an ack waits only while the broker can have no use for it, because [`MOST`] events at most are
 //! unacknowledged, those included that are being handled; only while events come so close together that others are
-//! likely to follow at once; here as long as the setting says, in the kernel until the broker's has confirmed what was
+//! likely to follow at once; here as long as the setting says, in the kernel until the broker's TCP has confirmed what was
 //! written before. In a burst none waits. A broker that sends nothing before it has the acks is soon left in peace: each
 //! wait in vain doubles the pause before the next one.
 
