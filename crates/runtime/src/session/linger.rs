@@ -6,9 +6,9 @@
 //!
 //! INVARIANT: an ack waits only while the broker can have no use for it, because [`MOST`] events at most are
 //! unacknowledged, those included that are being handled; only while events come so close together that others are
-//! likely to follow at once; here until the first millisecond of the clock at which the setting's time is over, in the kernel
-//! until the broker's TCP has confirmed what was written before. In a burst none waits. A broker that sends nothing before it has the acks is soon left in peace: each
-//! wait in vain doubles the pause before the next one.
+//! likely to follow at once; here until the first millisecond of the clock at which the setting's time is over, in the
+//! kernel until the broker's TCP has confirmed what was written before. In a burst none waits. A broker that sends
+//! nothing before it has the acks is soon left in peace: each wait in vain doubles the pause before the next one.
 
 use std::time::Duration;
 
